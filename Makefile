@@ -1,0 +1,50 @@
+# Each target installs what it needs: Python 3.11+ and make are enough (`make e2e` also needs Go).
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+.DEFAULT_GOAL := help
+
+.PHONY: help demo test lint e2e generate format clean
+
+help:  ## Show this help
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.demo  ## Run the real operator against the embedded sandbox (ARGS="--json out.json")
+	@$(BIN)/ippolicy demo $(ARGS)
+
+test: $(VENV)/.dev  ## Run the tests (no cluster, cloud, Docker or Go needed)
+	@$(BIN)/python scripts/test.py $(ARGS)
+
+e2e: $(VENV)/.dev  ## Run the same scenarios on a real control plane (builds it once; needs Go)
+	@tests/controlplane/build
+	@$(BIN)/pytest -p no:cacheprovider tests/controlplane tests/e2e $(ARGS)
+
+lint: $(VENV)/.dev  ## ruff, mypy --strict, import-linter, generated files up to date
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/python scripts/generate.py --check
+
+generate: $(VENV)/.dev  ## Write the CRD and the reference pages anew
+	@$(BIN)/python scripts/generate.py
+
+format: $(VENV)/.dev  ## Format the code
+	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+clean:  ## Remove the virtual environment and caches
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+$(BIN)/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + ": set PYTHON=python3.12, say")'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+
+$(VENV)/.demo: $(BIN)/uv pyproject.toml uv.lock
+	@$(BIN)/uv sync --frozen --quiet --inexact --extra demo --no-default-groups
+	@touch $@
+
+$(VENV)/.dev: $(BIN)/uv pyproject.toml uv.lock
+	@$(BIN)/uv sync --frozen --quiet --inexact --all-extras --all-groups
+	@touch $@ $(VENV)/.demo

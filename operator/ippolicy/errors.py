@@ -1,0 +1,115 @@
+"""Every error this project raises, in one tree.
+
+    IPPolicyError
+    ├── InvalidSetting         a setting of the operator or a flag cannot be used
+    ├── InvalidPolicy          an IPPolicy cannot be read; the API server should have refused it
+    ├── ModelError             the ipamd model was asked for something that cannot be
+    │   └── EntryPointRefused  aws-node's entry point would exit 1 with this environment
+    ├── SourceError            a source of facts did not answer, or answered nonsense
+    │   ├── ClusterUnavailable the Kubernetes API
+    │   ├── ScrapeFailed       the metrics port of one aws-node
+    │   └── EC2Unavailable     EC2, with the missing permission where that is the cause
+    ├── ActError               a change could not be made; nothing was half written
+    │   ├── DaemonSetMissing   spec.daemonSetRef names nothing
+    │   ├── FieldConflict      another manager owns an env entry
+    │   ├── FactsChanged       what was decided on is no longer what is there
+    │   └── RecordUnreadable   the record of originals cannot be trusted
+    └── SandboxError           the embedded sandbox could not be set up
+
+Each message is one line and names the thing, the cause and the fix.
+"""
+
+from __future__ import annotations
+
+
+class IPPolicyError(Exception):
+    """Base of all errors of this project; `str(error)` is one line fit for a person."""
+
+
+class InvalidSetting(IPPolicyError):
+    """A setting of the operator, or a flag, cannot be used."""
+
+
+class InvalidPolicy(IPPolicyError):
+    """An IPPolicy object does not have the shape its CRD promises."""
+
+
+class ModelError(IPPolicyError):
+    """The ipamd model was asked for something that cannot be."""
+
+
+class EntryPointRefused(ModelError):
+    """aws-node's entry point exits 1 with this environment (vpc-cni: `validateEnvVars`)."""
+
+
+class SourceError(IPPolicyError):
+    """A source of facts did not answer in time, or answered nonsense."""
+
+
+class ClusterUnavailable(SourceError):
+    """The Kubernetes API did not give what was asked for.
+
+    `status` is the HTTP status, where there was an answer; `retry_after_s` what the server asked
+    to wait; `reason` a stable word for metrics.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        retry_after_s: float | None = None,
+        reason: str = "unavailable",
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.retry_after_s = retry_after_s
+        self.reason = reason
+
+
+class ScrapeFailed(SourceError):
+    """The metrics of one aws-node could not be read; `reason` is a stable word for metrics."""
+
+    def __init__(self, message: str, *, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class EC2Unavailable(SourceError):
+    """EC2 did not answer; `permission` names the IAM action that is missing, if that is why."""
+
+    def __init__(self, message: str, *, reason: str, permission: str | None = None) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.permission = permission
+
+
+class ActError(IPPolicyError):
+    """A change could not be made; nothing was half written."""
+
+
+class DaemonSetMissing(ActError):
+    """The DaemonSet that the policy names is not there."""
+
+
+class FieldConflict(ActError):
+    """Another field manager owns env entries that the change would set.
+
+    `owners` maps env key -> manager name.
+    """
+
+    def __init__(self, message: str, *, owners: dict[str, str]) -> None:
+        super().__init__(message)
+        self.owners = owners
+
+
+class FactsChanged(ActError):
+    """What the change was decided on is no longer there; decide again."""
+
+
+class RecordUnreadable(ActError):
+    """The record of the original values exists but cannot be trusted."""
+
+
+class SandboxError(IPPolicyError):
+    """The embedded sandbox could not be set up or driven."""

@@ -1,0 +1,146 @@
+"""The aws-node DaemonSet as the operator sees it: env, owners, rollout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+CONTAINER = "aws-node"
+FIELD_MANAGER = "ippolicy-operator"
+HEALTHY_SHARE = 0.95
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class DaemonSetRef:
+    """Namespace and name of a DaemonSet; prints as `namespace/name`."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class EnvEntry:
+    """One env entry: a literal `value`, or None when it comes from elsewhere (`source` says where).
+
+    `source` is the raw valueFrom object.
+    """
+
+    value: str | None
+    source: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutFacts:
+    """Progress of a rolling update, from the DaemonSet's status.
+
+    `max_unavailable` is as the user wrote it: a count or a share such as "10%".
+    """
+
+    observed_generation: int
+    desired: int
+    scheduled: int
+    updated: int
+    ready: int
+    available: int
+    strategy: str
+    max_unavailable: str
+
+    @property
+    def healthy(self) -> bool:
+        """Whether enough pods are available; some node of a large cluster is always on its way."""
+        return self.available >= self.desired * HEALTHY_SHARE
+
+    def complete(self, generation: int) -> bool:
+        """Whether every pod runs the template of `generation`, and the DaemonSet is healthy."""
+        return (
+            self.observed_generation >= generation and self.updated >= self.desired and self.healthy
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonSetFacts:
+    """The DaemonSet whose aws-node container is tuned.
+
+    `env` maps key -> entry of that container. `owners` maps key -> the managers that hold the
+    entry's value in managedFields, in order. `image` is the container's image.
+    """
+
+    ref: DaemonSetRef
+    uid: str
+    resource_version: str
+    generation: int
+    env: Mapping[str, EnvEntry]
+    owners: Mapping[str, tuple[str, ...]]
+    image: str
+    rollout: RolloutFacts
+    node_selector: Mapping[str, str]
+    read_at_s: float
+    has_container: bool = True
+
+    def literal_env(self) -> dict[str, str]:
+        """Env entries with a literal value, as ipamd would read them."""
+        return {key: entry.value for key, entry in self.env.items() if entry.value is not None}
+
+
+def read_daemon_set(raw: Mapping[str, Any], *, read_at_s: float) -> DaemonSetFacts:
+    """Facts of a raw apps/v1 DaemonSet object."""
+    metadata, spec, status = raw["metadata"], raw.get("spec", {}), raw.get("status", {})
+    pod_spec = spec.get("template", {}).get("spec", {})
+    containers = pod_spec.get("containers", ())
+    container = next((c for c in containers if c.get("name") == CONTAINER), None)
+    strategy = spec.get("updateStrategy", {})
+    return DaemonSetFacts(
+        ref=DaemonSetRef(metadata["namespace"], metadata["name"]),
+        uid=metadata.get("uid", ""),
+        resource_version=metadata.get("resourceVersion", ""),
+        generation=int(metadata.get("generation", 0)),
+        env={e["name"]: _entry(e) for e in (container or {}).get("env") or () if e.get("name")},
+        owners=_owners(metadata.get("managedFields") or ()),
+        image=(container or {}).get("image", ""),
+        rollout=RolloutFacts(
+            observed_generation=int(status.get("observedGeneration", 0)),
+            desired=int(status.get("desiredNumberScheduled", 0)),
+            scheduled=int(status.get("currentNumberScheduled", 0)),
+            updated=int(status.get("updatedNumberScheduled", 0)),
+            ready=int(status.get("numberReady", 0)),
+            available=int(status.get("numberAvailable", 0)),
+            strategy=strategy.get("type", "RollingUpdate"),
+            max_unavailable=str((strategy.get("rollingUpdate") or {}).get("maxUnavailable", 1)),
+        ),
+        node_selector=dict(pod_spec.get("nodeSelector") or {}),
+        read_at_s=read_at_s,
+        has_container=container is not None,
+    )
+
+
+def _entry(raw: Mapping[str, Any]) -> EnvEntry:
+    if raw.get("valueFrom") is not None:
+        return EnvEntry(value=None, source=raw["valueFrom"])
+    return EnvEntry(value=str(raw.get("value", "")))
+
+
+def _owners(managed_fields: Any) -> dict[str, tuple[str, ...]]:
+    owners: dict[str, tuple[str, ...]] = {}
+    for entry in managed_fields:
+        if entry.get("subresource"):
+            continue
+        for key in _owned_env_keys(entry.get("fieldsV1") or {}):
+            owners[key] = (*owners.get(key, ()), entry.get("manager", ""))
+    return owners
+
+
+def _owned_env_keys(fields: Mapping[str, Any]) -> Iterator[str]:
+    """Keys of env entries in a FieldsV1 set, which writes each as `k:{"name":"X"}`."""
+    env: Any = fields
+    container = f'k:{{"name":"{CONTAINER}"}}'
+    for step in ("f:spec", "f:template", "f:spec", "f:containers", container, "f:env"):
+        env = env.get(step)
+        if not isinstance(env, Mapping):
+            return
+    for field_key in env:
+        if field_key.startswith('k:{"name":"') and field_key.endswith('"}'):
+            yield field_key.removeprefix('k:{"name":"').removesuffix('"}')

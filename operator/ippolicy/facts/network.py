@@ -1,0 +1,43 @@
+"""What EC2 says: limits of instance types, and subnets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+RESERVED_ADDRESSES = 5  # the first four and the last of every subnet belong to AWS
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceLimits:
+    """Network limits of an instance type (DescribeInstanceTypes, NetworkInfo).
+
+    `enis` is for the default network card; `addresses_per_eni` includes the ENI's own primary
+    address, so `slots` = `addresses_per_eni - 1` can be given to pods.
+    """
+
+    instance_type: str
+    enis: int
+    addresses_per_eni: int
+    nitro: bool
+
+    @property
+    def slots(self) -> int:
+        """Addresses (or /28 prefixes) per ENI that pods can use."""
+        return self.addresses_per_eni - 1
+
+
+@dataclass(frozen=True, slots=True)
+class SubnetFacts:
+    """One subnet: `size` addresses of which `size - 5` are usable; `free` as EC2 counts it."""
+
+    subnet_id: str
+    zone: str
+    cidr: str
+    size: int
+    free: int
+    read_at_s: float
+
+    @property
+    def usable(self) -> int:
+        """Addresses that anything of ours could ever hold here."""
+        return self.size - RESERVED_ADDRESSES
