@@ -1,0 +1,68 @@
+"""The IPPolicy resource: its types, defaults and rules, from which the CRD is generated.
+
+from ippolicy.api import IPPolicy
+policy = IPPolicy.from_raw(raw)
+policy.spec.demand.window.seconds      # 86400.0
+policy.spec.objective.delayed_starts_limit   # 0.005
+"""
+
+from __future__ import annotations
+
+from ippolicy.api.policy import IPPolicy
+from ippolicy.api.quantities import Duration, Share
+from ippolicy.api.spec import (
+    API_VERSION,
+    GROUP,
+    KIND,
+    PAUSED_ANNOTATION,
+    PLURAL,
+    VERSION,
+    Apply,
+    Bounds,
+    ChangePolicy,
+    DaemonSetReference,
+    Demand,
+    EnvKey,
+    Goal,
+    Method,
+    MinimumIPBounds,
+    Mode,
+    Objective,
+    OnDelete,
+    PolicySpec,
+    Subnets,
+    SubnetSelector,
+    WarmIPBounds,
+    WarmPrefixBounds,
+)
+from ippolicy.api.validate import problems
+
+__all__ = [
+    "API_VERSION",
+    "GROUP",
+    "KIND",
+    "PAUSED_ANNOTATION",
+    "PLURAL",
+    "VERSION",
+    "Apply",
+    "Bounds",
+    "ChangePolicy",
+    "DaemonSetReference",
+    "Demand",
+    "Duration",
+    "EnvKey",
+    "Goal",
+    "IPPolicy",
+    "Method",
+    "MinimumIPBounds",
+    "Mode",
+    "Objective",
+    "OnDelete",
+    "PolicySpec",
+    "Share",
+    "SubnetSelector",
+    "Subnets",
+    "WarmIPBounds",
+    "WarmPrefixBounds",
+    "problems",
+]

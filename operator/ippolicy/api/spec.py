@@ -1,0 +1,306 @@
+"""The IPPolicy resource as types: what a user may ask for, what is assumed, what is refused.
+
+The CRD's schema, defaults, CEL rules and the reference page are generated from these types, so a
+docstring below is what `kubectl explain` shows. An empty spec is a useful policy.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, ClassVar
+
+from pydantic import Field, Strict, StringConstraints
+
+from ippolicy.api.quantities import DURATION_PATTERN, SHARE_PATTERN, Duration, Share
+from ippolicy.api.rules import UNIQUE, Part, Rule
+
+GROUP = "ippolicy.dev"
+VERSION = "v1alpha1"
+KIND = "IPPolicy"
+PLURAL = "ippolicies"
+API_VERSION = f"{GROUP}/{VERSION}"
+PAUSED_ANNOTATION = f"{GROUP}/paused"
+
+
+class Mode(StrEnum):
+    """How far the operator goes."""
+
+    OFF = "Off"
+    RECOMMEND = "Recommend"
+    APPLY = "Apply"
+
+
+class Goal(StrEnum):
+    """What a policy is after: a preset of the two limits of the objective."""
+
+    SAVE_ADDRESSES = "SaveAddresses"
+    BALANCED = "Balanced"
+    FAST_START = "FastStart"
+
+
+class Method(StrEnum):
+    """How a setting reaches aws-node."""
+
+    AUTO = "Auto"
+    DAEMON_SET = "DaemonSet"
+    NONE = "None"
+
+
+class OnDelete(StrEnum):
+    """What becomes of the settings when their policy goes."""
+
+    RESTORE = "Restore"
+    RETAIN = "Retain"
+
+
+class EnvKey(StrEnum):
+    """The four env entries of aws-node that make its warm pool."""
+
+    WARM_ENI_TARGET = "WARM_ENI_TARGET"
+    WARM_IP_TARGET = "WARM_IP_TARGET"
+    MINIMUM_IP_TARGET = "MINIMUM_IP_TARGET"
+    WARM_PREFIX_TARGET = "WARM_PREFIX_TARGET"
+
+
+GOAL_LIMITS: Mapping[Goal, tuple[Share, int]] = {
+    Goal.SAVE_ADDRESSES: (Share("2%"), 120),
+    Goal.BALANCED: (Share("0.5%"), 60),
+    Goal.FAST_START: (Share("0.1%"), 30),
+}
+"""Goal -> (share of pod starts that may wait, mutating EC2 calls a minute)."""
+
+Count = Annotated[int, Strict()]
+
+
+def _span(least: str, most: str) -> Rule:
+    low_s, high_s = Duration(least).seconds, Duration(most).seconds
+    return Rule(
+        cel=f"self.matches('{DURATION_PATTERN}') && duration(self) >= duration('{least}')"
+        f" && duration(self) <= duration('{most}')",
+        message=f"must be a duration from {least} to {most}, such as 30s, 15m, 1h30m or 24h",
+        holds=lambda value: low_s <= value.seconds <= high_s,
+    )
+
+
+def _matches(pattern: str, message: str) -> Rule:
+    compiled = re.compile(pattern, re.ASCII)
+    return Rule(
+        cel=f"self.matches('^{pattern}$')",
+        message=message,
+        holds=lambda value: compiled.fullmatch(value) is not None,
+    )
+
+
+_NAMESPACE = _matches(
+    "[a-z0-9]([-a-z0-9]*[a-z0-9])?", "must be the name of a namespace, such as kube-system"
+)
+_OBJECT_NAME = _matches(
+    "[a-z0-9]([-a-z0-9.]*[a-z0-9])?", "must be the name of a DaemonSet, such as aws-node"
+)
+_SUBNET_ID = _matches(
+    "subnet-[0-9a-f]{8,17}", "must be a subnet id such as subnet-0123456789abcdef0"
+)
+_SHARE_RULE = Rule(
+    cel=f"self.matches('{SHARE_PATTERN}')",
+    message="must be a share from 0% to 100%, such as 0.5%",
+    holds=lambda value: value.fraction <= 1.0,
+)
+_ORDERED = Rule(
+    cel="self.min <= self.max",
+    message="min must be at most max: lower min or raise max (one left out has its default)",
+    holds=lambda bounds: bounds.min <= bounds.max,
+)
+
+
+def _least_one(message: str) -> Rule:
+    return Rule(cel="self >= 1", message=message, holds=lambda value: value >= 1)
+
+
+_NO_WARM_IP = _least_one(
+    "must be at least 1: with WARM_IP_TARGET=0 a node never grows past MINIMUM_IP_TARGET, and pods"
+    " above it get no address"
+)
+_NO_WARM_PREFIX = _least_one(
+    "must be at least 1: with WARM_PREFIX_TARGET=0 in prefix mode aws-node refuses to start"
+)
+
+
+class DaemonSetReference(Part):
+    """The DaemonSet that runs aws-node."""
+
+    namespace: Annotated[str, StringConstraints(max_length=63), _NAMESPACE] = "kube-system"
+    """Namespace of the DaemonSet."""
+    name: Annotated[str, StringConstraints(max_length=253), _OBJECT_NAME] = "aws-node"
+    """Name of the DaemonSet."""
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+class Objective(Part):
+    """What the targets are chosen for: the fewest addresses held within two limits."""
+
+    goal: Goal = Goal.BALANCED
+    """Preset of the two limits: SaveAddresses (2%, 120), Balanced (0.5%, 60), FastStart (0.1%, 30).
+    """
+    max_delayed_starts: Annotated[Share, _SHARE_RULE] | None = None
+    """Share of pod starts that may wait for an EC2 call, from 0% to 100%. The goal sets it when it
+    is left out."""
+    max_ec2_calls_per_minute: Annotated[Count, Field(ge=1, le=100_000)] | None = None
+    """Mutating EC2 calls a minute by all aws-node pods of the cluster together. The goal sets it
+    when it is left out."""
+
+    @property
+    def delayed_starts_limit(self) -> float:
+        """The limit in force on delayed starts, as a fraction: 0.005 for 0.5%."""
+        return (self.max_delayed_starts or GOAL_LIMITS[self.goal][0]).fraction
+
+    @property
+    def ec2_calls_per_minute_limit(self) -> int:
+        """The limit in force on mutating EC2 calls a minute, cluster-wide."""
+        return self.max_ec2_calls_per_minute or GOAL_LIMITS[self.goal][1]
+
+
+class WarmIPBounds(Part):
+    """Least and most that WARM_IP_TARGET may be."""
+
+    RULES: ClassVar = (_ORDERED,)
+    min: Annotated[Count, Field(le=1024), _NO_WARM_IP] = 1
+    """Least value, at least 1: with 0 a node never grows past MINIMUM_IP_TARGET and pods above it
+    stay without an address."""
+    max: Annotated[Count, Field(ge=1, le=1024)] = 32
+    """Most value."""
+
+
+class MinimumIPBounds(Part):
+    """Least and most that MINIMUM_IP_TARGET may be."""
+
+    RULES: ClassVar = (_ORDERED,)
+    min: Annotated[Count, Field(ge=0, le=1024)] = 0
+    """Least value."""
+    max: Annotated[Count, Field(ge=0, le=1024)] = 110
+    """Most value."""
+
+
+class WarmPrefixBounds(Part):
+    """Least and most that WARM_PREFIX_TARGET may be."""
+
+    RULES: ClassVar = (_ORDERED,)
+    min: Annotated[Count, Field(le=64), _NO_WARM_PREFIX] = 1
+    """Least value, at least 1: with 0 in prefix mode aws-node may refuse to start."""
+    max: Annotated[Count, Field(ge=1, le=64)] = 4
+    """Most value."""
+
+
+class Bounds(Part):
+    """Hard limits of the targets: nothing outside them is ever written."""
+
+    warm_ip_target: WarmIPBounds = WarmIPBounds()
+    """Bounds of WARM_IP_TARGET: addresses a node keeps spare."""
+    minimum_ip_target: MinimumIPBounds = MinimumIPBounds()
+    """Bounds of MINIMUM_IP_TARGET: addresses a node holds at least."""
+    warm_prefix_target: WarmPrefixBounds = WarmPrefixBounds()
+    """Bounds of WARM_PREFIX_TARGET: /28 prefixes a node keeps spare in prefix mode."""
+
+
+class Demand(Part):
+    """What demand is taken into account."""
+
+    RULES: ClassVar = (
+        Rule(
+            cel=f"!self.window.matches('{DURATION_PATTERN}')"
+            f" || !self.minEvidence.matches('{DURATION_PATTERN}')"
+            " || duration(self.minEvidence) <= duration(self.window)",
+            message="minEvidence must be at most window: lower minEvidence or widen window"
+            " (one left out has its default)",
+            holds=lambda demand: demand.min_evidence.seconds <= demand.window.seconds,
+        ),
+    )
+    window: Annotated[Duration, _span("1s", "720h")] = Duration("24h")
+    """How far back demand counts, from 1s to 720h."""
+    min_evidence: Annotated[Duration, _span("1s", "720h")] = Duration("1h")
+    """How long demand must have been watched before anything is written, from 1s to 720h, at most
+    the window."""
+
+
+class SubnetSelector(Part):
+    """Which subnets to account for. Empty: those that the nodes' ENIs are in."""
+
+    ids: Annotated[
+        tuple[Annotated[str, StringConstraints(max_length=24), _SUBNET_ID], ...],
+        Field(max_length=100),
+        UNIQUE,
+    ] = ()
+    """Subnet ids. With tags as well, a subnet must meet both."""
+    tags: Annotated[
+        Mapping[str, Annotated[str, StringConstraints(max_length=256)]],
+        Field(max_length=10),
+        Rule(
+            cel="self.all(key, size(key) >= 1 && size(key) <= 128)",
+            message="each tag key must have 1 to 128 characters",
+            holds=lambda tags: all(1 <= len(key) <= 128 for key in tags),
+        ),
+    ] = Field(default_factory=dict)
+    """Tags, key to value, all of which a subnet must carry."""
+
+
+class Subnets(Part):
+    """Where the addresses come from."""
+
+    selector: SubnetSelector = SubnetSelector()
+    """Which subnets to account for. Empty: those that the nodes' ENIs are in."""
+
+
+class ChangePolicy(Part):
+    """When the settings in force may be changed."""
+
+    min_saving: Annotated[Share, _SHARE_RULE] = Share("5%")
+    """Least share of the addresses held now that a change must save: it restarts every aws-node."""
+    stabilization: Annotated[Duration, _span("0s", "24h")] = Duration("30m")
+    """How long a smaller recommendation must have stood before it is applied, from 0s to 24h."""
+    cooldown: Annotated[Duration, _span("0s", "168h")] = Duration("1h")
+    """Least time between two changes, from 0s to 168h."""
+    max_per_day: Annotated[Count, Field(ge=1, le=48)] = 2
+    """Most changes in any 24 hours."""
+
+
+class Apply(Part):
+    """How a setting reaches aws-node."""
+
+    method: Method = Method.AUTO
+    """Auto picks the way that fits the cluster. DaemonSet patches the env of aws-node by
+    server-side apply. None writes nothing."""
+    take_over: Annotated[
+        tuple[EnvKey, ...],
+        Field(max_length=len(EnvKey)),
+        UNIQUE,
+    ] = ()
+    """Env entries to take over from another owner, such as Helm or the EKS add-on. An entry of
+    another owner that is not named here is left alone, with the condition Conflict."""
+
+
+class PolicySpec(Part):
+    """What a user asks for. Every field has a default."""
+
+    mode: Mode = Mode.RECOMMEND
+    """Off only watches. Recommend shows in the status what it would set and never writes anything
+    else. Apply also sets it."""
+    daemon_set_ref: DaemonSetReference = DaemonSetReference()
+    """The DaemonSet that runs aws-node."""
+    objective: Objective = Objective()
+    """What the targets are chosen for: the fewest addresses held within two limits."""
+    bounds: Bounds = Bounds()
+    """Hard limits of the targets: nothing outside them is ever written."""
+    demand: Demand = Demand()
+    """What demand is taken into account."""
+    subnets: Subnets = Subnets()
+    """Where the addresses come from."""
+    change: ChangePolicy = ChangePolicy()
+    """When the settings in force may be changed."""
+    apply: Apply = Apply()
+    """How a setting reaches aws-node."""
+    on_delete: OnDelete = OnDelete.RESTORE
+    """Restore puts back what stood in the env before the first change when the policy is deleted.
+    Retain leaves the settings in force."""
