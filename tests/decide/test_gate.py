@@ -71,13 +71,13 @@ def test_stale_facts_are_not_written_on(source: SourceName) -> None:
     stop = facts_gate(replace(facts, sources={**facts.sources, source: old}), Limits())
     assert stop is not None
     assert stop.reason is Reason.FACTS_STALE
-    assert stop.message == f"{source} 181 s old: connection refused"
+    assert stop.message == f"{source} was last read 181 s ago: connection refused"
 
 
 def test_a_source_that_was_never_read_stops_a_write() -> None:
     stop = facts_gate(snapshot(sources={}), Limits())
     assert stop is not None
-    assert stop.message == "nodes never read"
+    assert stop.message == "nodes was never read"
 
 
 def test_missing_subnets_do_not_stop_a_write() -> None:

@@ -103,16 +103,16 @@ def rollout(**changes: Any) -> RolloutFacts:
     return replace(facts, **changes)
 
 
-def snapshot(nodes: int = 10, **changes: Any) -> Snapshot:
+def snapshot(size: int = 10, /, **changes: Any) -> Snapshot:
     """The first story: ten r5.xlarge nodes with 20 pods each at the CNI's defaults."""
     facts = Snapshot(
         taken_at_s=NOW_S,
         daemon_set=daemon_set(),
-        nodes=tuple(node(n) for n in range(nodes)),
+        nodes=tuple(node(n) for n in range(size)),
         left_out={},
-        pods_per_node={f"node-{n}": 20 for n in range(nodes)},
-        pools={f"node-{n}": pool(n) for n in range(nodes)},
-        coverage=Coverage(listed=nodes, read=nodes, stale=0),
+        pods_per_node={f"node-{n}": 20 for n in range(size)},
+        pools={f"node-{n}": pool(n) for n in range(size)},
+        coverage=Coverage(listed=size, read=size, stale=0),
         limits={"r5.xlarge": R5_XLARGE},
         unknown_types=frozenset(),
         subnets=(),

@@ -21,7 +21,7 @@ from ippolicy.decide.types import (
     Recommendation,
     Verdict,
 )
-from ippolicy.facts import NodeFacts, Record, Snapshot
+from ippolicy.facts import NodeFacts, Record, Snapshot, SourceName
 from ippolicy.ipamd import WarmTargets
 
 
@@ -70,6 +70,8 @@ def decide(inputs: Inputs) -> Decision:
 def _unusable(inputs: Inputs) -> Stop | None:
     """Whether the facts do not even allow a recommendation."""
     daemon_set, ref = inputs.snapshot.daemon_set, inputs.policy.spec.daemon_set_ref
+    if daemon_set is None and (unread := gate.unread(inputs.snapshot, SourceName.DAEMON_SET)):
+        return unread
     if daemon_set is None:
         return Stop(
             Reason.NO_DAEMON_SET,
@@ -82,8 +84,15 @@ def _unusable(inputs: Inputs) -> Stop | None:
             "DaemonSet of the Amazon VPC CNI",
         )
     if not inputs.snapshot.nodes:
-        return Stop(Reason.NO_NODES, "no node with a warm pool was found")
+        return gate.unread(inputs.snapshot, SourceName.NODES) or Stop(
+            Reason.NO_NODES, f"no node with a warm pool was found{_left_out(inputs.snapshot)}"
+        )
     return None
+
+
+def _left_out(snapshot: Snapshot) -> str:
+    named = ", ".join(f"{count} {kind}" for kind, count in sorted(snapshot.left_out.items()))
+    return f" ({named} left out)" if named else ""
 
 
 def _stop(inputs: Inputs, environment: Environment, fleet: Recommendation) -> Stop | None:

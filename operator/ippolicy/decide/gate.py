@@ -13,6 +13,7 @@ stabilization, minSaving   a change that holds less   it is steady, and worth it
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from ippolicy.api import IPPolicy, Method, Mode
@@ -66,12 +67,8 @@ def wish_gate(policy: IPPolicy) -> Stop | None:
 def facts_gate(snapshot: Snapshot, limits: Limits) -> Stop | None:
     """Whether the facts are fresh and whole enough to write on."""
     for name in _NEEDED_SOURCES:
-        state = snapshot.sources.get(name)
-        age_s = float("inf") if state is None else state.age_s(snapshot.taken_at_s)
-        if age_s > limits.facts_max_age_s:
-            age = "never read" if age_s == float("inf") else f"{age_s:.0f} s old"
-            why = f": {state.error}" if state and state.error else ""
-            return Stop(Reason.FACTS_STALE, f"{name} {age}{why}")
+        if stop := _stale(snapshot, name, limits.facts_max_age_s):
+            return stop
     coverage = snapshot.coverage
     if coverage.share < limits.min_coverage:
         return Stop(
@@ -80,6 +77,21 @@ def facts_gate(snapshot: Snapshot, limits: Limits) -> Stop | None:
             f"{limits.min_coverage:.0%} are needed: check that port 61678 is reachable",
         )
     return None
+
+
+def unread(snapshot: Snapshot, name: SourceName) -> Stop | None:
+    """Whether a source was never read, so that what it lacks may be there all the same."""
+    return _stale(snapshot, name, max_age_s=math.inf)
+
+
+def _stale(snapshot: Snapshot, name: SourceName, max_age_s: float) -> Stop | None:
+    state = snapshot.sources.get(name)
+    age_s = math.inf if state is None else state.age_s(snapshot.taken_at_s)
+    if age_s < math.inf and age_s <= max_age_s:
+        return None
+    age = "was never read" if age_s == math.inf else f"was last read {age_s:.0f} s ago"
+    why = f": {state.error}" if state and state.error else ""
+    return Stop(Reason.FACTS_STALE, f"{name} {age}{why}")
 
 
 def rollout_gate(daemon_set: DaemonSetFacts, record: Record | None) -> Stop | None:

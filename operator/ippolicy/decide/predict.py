@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from ippolicy.decide.types import Prediction
 from ippolicy.facts import NodeFacts, Snapshot
-from ippolicy.ipamd import NodeShape, PoolSettings, WarmTargets, steady_state
+from ippolicy.ipamd import NodeShape, PoolSettings, WarmTargets
+from ippolicy.ipamd.steady import steady_state
 
 
 def present_use(snapshot: Snapshot, nodes: Sequence[NodeFacts]) -> Prediction:
@@ -39,7 +40,7 @@ def predict(
         shape = NodeShape(node.instance_type, limits.enis, limits.addresses_per_eni, node.max_pods)
         pods = min(pool.assigned, shape.max_pods)
         settled = steady_state(shape, replace(settings, targets=targets), pods)
-        held += settled.held
-        warm += settled.held - pods
+        held += settled.addresses
+        warm += settled.addresses - pods
         enis += settled.enis
     return Prediction(held=held, warm=warm, enis=enis)

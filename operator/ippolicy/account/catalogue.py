@@ -1,0 +1,263 @@
+"""Every condition and every reason it can have: one catalogue for the code and the docs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ippolicy.account.reasons import DECISION_REASONS
+from ippolicy.decide.types import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionType:
+    """A condition: what it says when it is True, and which status is the good one."""
+
+    name: str
+    meaning: str
+    good_when: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionReason:
+    """One reason of a condition: the status it comes with, when it is given, what to do."""
+
+    type: str
+    status: str
+    reason: str
+    when: str
+    todo: str
+
+
+CONDITION_TYPES = (
+    ConditionType("Ready", "The policy does what its mode says.", "True"),
+    ConditionType("RecommendationProvided", "There are targets in status.recommendation.", "True"),
+    ConditionType("LowConfidence", "Demand was not watched for long enough to write on.", "False"),
+    ConditionType("Applied", "The targets in force are the recommended ones.", "True"),
+    ConditionType("Progressing", "aws-node is being restarted with new targets.", "False"),
+    ConditionType("Conflict", "Someone else owns what this policy would set.", "False"),
+    ConditionType("Paused", "The policy carries the annotation that stops all writes.", "False"),
+    ConditionType("Degraded", "Something that the policy needs is missing or fails.", "False"),
+)
+"""The conditions, in the order they stand in the status."""
+
+_OLDER = (
+    "An older policy acts on the same DaemonSet.",
+    "Delete one of the two, or give this one another spec.daemonSetRef.",
+)
+_OWNED = (
+    "Another field manager owns an env entry that would be set; nothing was changed.",
+    "Name the key in spec.apply.takeOver, or set it where its owner takes it from.",
+)
+_FAILED = (
+    "A change could not be written; nothing was half written.",
+    "The message tells the cause. It is tried again at the next pass.",
+)
+_INVALID = (
+    "The policy breaks a rule of its CRD, which is older or newer than the operator.",
+    "Correct the fields named, and apply the CRD of this release.",
+)
+_STUCK = (
+    "The rollout of a change has made no progress for long.",
+    "See which aws-node pods are not ready, and why. Nothing else is written meanwhile.",
+)
+_BLOCKED = (
+    "The DaemonSet's updateStrategy is OnDelete, so nobody restarts its pods.",
+    "Restart the aws-node pods, or set updateStrategy RollingUpdate.",
+)
+_UNHEALTHY = (
+    "The rollout of a change did not start, and aws-node pods are missing.",
+    "See which aws-node pods are not ready, and why.",
+)
+_NOTHING = "Nothing."
+
+
+def _decided(kind: str, reason: Reason, status: bool) -> ConditionReason:
+    shown = DECISION_REASONS[reason]
+    return ConditionReason(kind, str(status), reason.value, shown.when, shown.todo)
+
+
+def _row(kind: str, status: str, reason: str, text: tuple[str, str]) -> ConditionReason:
+    return ConditionReason(kind, status, reason, *text)
+
+
+_READY = (
+    *(_decided("Ready", reason, shown.ready) for reason, shown in DECISION_REASONS.items()),
+    _row("Ready", "False", "PolicyConflict", _OLDER),
+    _row("Ready", "False", "FieldConflict", _OWNED),
+    _row("Ready", "False", "WriteFailed", _FAILED),
+    _row("Ready", "False", "InvalidPolicy", _INVALID),
+)
+_RECOMMENDATION_PROVIDED = (
+    _row(
+        "RecommendationProvided",
+        "True",
+        "Provided",
+        ("Targets were chosen from the demand seen.", _NOTHING),
+    ),
+    *(
+        _decided("RecommendationProvided", reason, False)
+        for reason in (
+            Reason.NO_DAEMON_SET,
+            Reason.NO_CONTAINER,
+            Reason.NO_NODES,
+            Reason.FACTS_STALE,
+        )
+    ),
+    _row("RecommendationProvided", "False", "PolicyConflict", _OLDER),
+)
+_LOW_CONFIDENCE = (
+    _row(
+        "LowConfidence",
+        "True",
+        "TooLittleEvidence",
+        (
+            "Demand was not yet watched for spec.demand.minEvidence; nothing is written.",
+            "Wait, or lower spec.demand.minEvidence.",
+        ),
+    ),
+    _row(
+        "LowConfidence",
+        "False",
+        "EnoughEvidence",
+        ("Demand was watched for spec.demand.minEvidence or longer.", _NOTHING),
+    ),
+    _row(
+        "LowConfidence",
+        "Unknown",
+        "NoRecommendation",
+        ("There is no recommendation to judge.", "See the condition RecommendationProvided."),
+    ),
+)
+_APPLIED = (
+    *(
+        _decided("Applied", reason, reason is Reason.TARGETS_IN_PLACE)
+        for reason in DECISION_REASONS
+    ),
+    _row("Applied", "False", "PolicyConflict", _OLDER),
+    _row("Applied", "False", "FieldConflict", _OWNED),
+    _row("Applied", "False", "WriteFailed", _FAILED),
+)
+_PROGRESSING = (
+    _row(
+        "Progressing",
+        "True",
+        "RollingOut",
+        ("aws-node is being restarted with new targets.", "Wait."),
+    ),
+    _row("Progressing", "True", "RolloutStuck", _STUCK),
+    _row("Progressing", "True", "RolloutBlocked", _BLOCKED),
+    _row("Progressing", "True", "RolloutUnhealthy", _UNHEALTHY),
+    _row("Progressing", "False", "Idle", ("No change is under way.", _NOTHING)),
+)
+_CONFLICT = (
+    _row("Conflict", "True", "PolicyConflict", _OLDER),
+    _row("Conflict", "True", "FieldConflict", _OWNED),
+    _row("Conflict", "False", "NoConflict", ("Nobody else owns what would be set.", _NOTHING)),
+)
+_PAUSED = (
+    _row(
+        "Paused",
+        "True",
+        "PausedByAnnotation",
+        (
+            'The policy carries ippolicy.dev/paused: "true". A rollout under way goes on.',
+            "Remove the annotation to go on.",
+        ),
+    ),
+    _row("Paused", "False", "NotPaused", ("The policy is not paused.", _NOTHING)),
+)
+_DEGRADED = (
+    _row("Degraded", "True", "InvalidPolicy", _INVALID),
+    _row("Degraded", "True", "WriteFailed", _FAILED),
+    _row(
+        "Degraded",
+        "True",
+        "RecordUnreadable",
+        (
+            "The record of the original values cannot be trusted, so nothing is written.",
+            "The message names the ConfigMap: repair it, or delete it if the values now in force"
+            " are to count as the originals.",
+        ),
+    ),
+    *(
+        _decided("Degraded", reason, True)
+        for reason in (
+            Reason.NO_DAEMON_SET,
+            Reason.NO_CONTAINER,
+            Reason.NO_NODES,
+            Reason.ENV_UNREADABLE,
+            Reason.DAEMON_SET_UNHEALTHY,
+            Reason.COVERAGE_LOW,
+        )
+    ),
+    _row(
+        "Degraded",
+        "True",
+        "TrapInForce",
+        (
+            "The settings in force leave pods without addresses, whatever the demand.",
+            "Let the policy apply its targets, or set those that the message names.",
+        ),
+    ),
+    _row("Degraded", "True", "RolloutStuck", _STUCK),
+    _row("Degraded", "True", "RolloutBlocked", _BLOCKED),
+    _row("Degraded", "True", "RolloutUnhealthy", _UNHEALTHY),
+    _row(
+        "Degraded",
+        "True",
+        "ClusterUnavailable",
+        (
+            "The API server did not answer a list, a watch or a read.",
+            "See that it is up, and that the operator's ClusterRole is the shipped one.",
+        ),
+    ),
+    _row(
+        "Degraded",
+        "True",
+        "MetricsUnavailable",
+        (
+            "The metrics of aws-node could not be read at all.",
+            "Open port 61678 of the nodes to the operator.",
+        ),
+    ),
+    _row(
+        "Degraded",
+        "True",
+        "EC2PermissionMissing",
+        (
+            "EC2 refused a call for want of a permission; the loop goes on without those facts.",
+            "Allow the action that the message names in the operator's IAM role.",
+        ),
+    ),
+    _row(
+        "Degraded",
+        "True",
+        "EC2Unavailable",
+        (
+            "EC2 did not answer, throttled, or there are no AWS credentials.",
+            "The message tells the cause. It is tried again by itself.",
+        ),
+    ),
+    _row(
+        "Degraded",
+        "True",
+        "UnknownInstanceType",
+        (
+            "EC2 does not know an instance type, so its limits are not known.",
+            "Check the nodes' label node.kubernetes.io/instance-type and AWS_REGION.",
+        ),
+    ),
+    _row("Degraded", "False", "AllSourcesAnswer", ("Nothing is wrong.", _NOTHING)),
+)
+
+CATALOGUE: tuple[ConditionReason, ...] = (
+    *_READY,
+    *_RECOMMENDATION_PROVIDED,
+    *_LOW_CONFIDENCE,
+    *_APPLIED,
+    *_PROGRESSING,
+    *_CONFLICT,
+    *_PAUSED,
+    *_DEGRADED,
+)
+"""Every reason that a condition can have, in the order of the conditions."""

@@ -1,0 +1,203 @@
+"""The conditions of a policy, worked out anew at every pass from what the pass saw.
+
+condition                True when
+-----------------------  ---------------------------------------------------------------
+Ready                    the policy does what its mode says
+RecommendationProvided   there are targets
+LowConfidence            demand was watched for less than demand.minEvidence
+Applied                  the targets in force are the recommended ones
+Progressing              aws-node is being restarted with new targets
+Conflict                 an older policy, or another owner of an env entry, stands in the way
+Paused                   the annotation says so
+Degraded                 something is missing or fails; each fault is named with its fix
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ippolicy.account.catalogue import CONDITION_TYPES
+from ippolicy.account.faults import ROLLOUT_FAULTS, faults
+from ippolicy.account.reasons import DECISION_REASONS
+from ippolicy.account.view import View
+from ippolicy.account.words import MESSAGE_LENGTH, env_text, one_line, span, timestamp
+from ippolicy.act.outcome import OutcomeKind
+from ippolicy.api import PAUSED_ANNOTATION
+from ippolicy.api.status import Condition
+from ippolicy.decide.types import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class _Finding:
+    status: str
+    reason: str
+    message: str
+
+
+def conditions(
+    view: View, previous: Sequence[Mapping[str, Any]], now_s: float
+) -> tuple[Condition, ...]:
+    """All conditions of a policy, in the order of `CONDITION_TYPES`.
+
+    `previous` are the conditions that its status shows now, as raw objects: a condition whose
+    status stays keeps its lastTransitionTime.
+    """
+    findings = {
+        "Ready": _ready(view),
+        "RecommendationProvided": _recommendation_provided(view),
+        "LowConfidence": _low_confidence(view),
+        "Applied": _applied(view),
+        "Progressing": _progressing(view),
+        "Conflict": _conflict(view) or _Finding("False", "NoConflict", "no other owner"),
+        "Paused": _paused(view),
+        "Degraded": _degraded(view),
+    }
+    return _stamp(findings, previous, view.policy.generation, now_s)
+
+
+def invalid_policy_conditions(
+    problem: str, generation: int, previous: Sequence[Mapping[str, Any]], now_s: float
+) -> tuple[Condition, ...]:
+    """The conditions of an object that cannot be read as a policy; `problem` says why."""
+    finding = _Finding("False", "InvalidPolicy", problem)
+    degraded = _Finding("True", "InvalidPolicy", problem)
+    return _stamp({"Ready": finding, "Degraded": degraded}, previous, generation, now_s)
+
+
+def _ready(view: View) -> _Finding:
+    stopped = _stopped(view)
+    if stopped is not None:
+        return stopped
+    reason, message = _standing(view)
+    return _Finding(str(DECISION_REASONS[reason].ready), reason.value, message)
+
+
+def _recommendation_provided(view: View) -> _Finding:
+    if view.rival is not None:
+        return _Finding("False", "PolicyConflict", _rival_message(view.rival))
+    decision = view.decision
+    if decision is None:
+        return _Finding("False", Reason.FACTS_STALE.value, "no decision was made yet")
+    if decision.fleet is None:
+        return _Finding("False", decision.reason.value, decision.message)
+    fleet = decision.fleet
+    return _Finding(
+        "True",
+        "Provided",
+        f"{env_text(fleet.targets)} would hold {fleet.predicted.held} addresses, the settings in"
+        f" force hold {fleet.present.held}; set by {fleet.binding}",
+    )
+
+
+def _low_confidence(view: View) -> _Finding:
+    if view.decision is None or view.decision.fleet is None:
+        return _Finding("Unknown", "NoRecommendation", "there is no recommendation to judge")
+    evidence = view.decision.fleet.evidence
+    if evidence.sufficient:
+        return _Finding("False", "EnoughEvidence", evidence.message)
+    return _Finding("True", "TooLittleEvidence", evidence.message)
+
+
+def _applied(view: View) -> _Finding:
+    stopped = _stopped(view)
+    if stopped is not None:
+        return stopped
+    reason, message = _standing(view)
+    return _Finding(str(reason is Reason.TARGETS_IN_PLACE), reason.value, message)
+
+
+def _stopped(view: View) -> _Finding | None:
+    """What keeps a policy from doing what was decided."""
+    conflict = _conflict(view)
+    if conflict is not None:
+        return _Finding("False", conflict.reason, conflict.message)
+    if view.outcome is not None and view.outcome.kind is OutcomeKind.FAILED:
+        return _Finding("False", "WriteFailed", view.outcome.message)
+    return None
+
+
+def _standing(view: View) -> tuple[Reason, str]:
+    """Where the policy stands once the decision was carried out."""
+    outcome, decision = view.outcome, view.decision
+    if outcome is not None and outcome.kind is OutcomeKind.WRITTEN:
+        return Reason.ROLLOUT_IN_PROGRESS, outcome.message
+    if outcome is not None and outcome.kind is OutcomeKind.IN_PLACE:
+        return Reason.TARGETS_IN_PLACE, outcome.message
+    if decision is None:
+        return Reason.FACTS_STALE, "no decision was made yet"
+    return decision.reason, decision.message
+
+
+def _progressing(view: View) -> _Finding:
+    change = view.change_under_way
+    if change is None:
+        return _Finding("False", "Idle", "no change is under way")
+    if view.rollout is not None:
+        reason = ROLLOUT_FAULTS.get(view.rollout.phase, "RollingOut")
+        return _Finding("True", reason, view.rollout.message)
+    daemon_set = view.snapshot.daemon_set
+    if daemon_set is None:
+        return _Finding("True", "RollingOut", "the DaemonSet is gone in the middle of a rollout")
+    rollout = daemon_set.rollout
+    return _Finding(
+        "True",
+        "RollingOut",
+        f"{rollout.updated} of {rollout.desired} aws-node pods updated, {rollout.available}"
+        f" available, {span(view.now_s - change.intended_at_s)} after the change",
+    )
+
+
+def _conflict(view: View) -> _Finding | None:
+    if view.rival is not None:
+        return _Finding("True", "PolicyConflict", _rival_message(view.rival))
+    if view.outcome is not None and view.outcome.kind is OutcomeKind.CONFLICT:
+        return _Finding("True", "FieldConflict", view.outcome.message)
+    return None
+
+
+def _rival_message(rival: str) -> str:
+    return (
+        f"the older IPPolicy {rival} acts on the same DaemonSet: delete one of the two, or set"
+        " another spec.daemonSetRef"
+    )
+
+
+def _paused(view: View) -> _Finding:
+    if view.policy.paused:
+        message = f"annotation {PAUSED_ANNOTATION} is true: remove it to go on"
+        return _Finding("True", "PausedByAnnotation", message)
+    return _Finding("False", "NotPaused", f"annotation {PAUSED_ANNOTATION} is not true")
+
+
+def _degraded(view: View) -> _Finding:
+    found = faults(view)
+    if not found:
+        return _Finding("False", "AllSourcesAnswer", "all sources answer")
+    return _Finding("True", found[0].reason, "; ".join(fault.message for fault in found))
+
+
+def _stamp(
+    findings: Mapping[str, _Finding],
+    previous: Sequence[Mapping[str, Any]],
+    generation: int,
+    now_s: float,
+) -> tuple[Condition, ...]:
+    before = {condition.get("type"): condition for condition in previous}
+    stamped = []
+    for kind in (kind.name for kind in CONDITION_TYPES if kind.name in findings):
+        finding, old = findings[kind], before.get(kind, {})
+        same = old.get("status") == finding.status
+        since = old.get("lastTransitionTime") if same else None
+        stamped.append(
+            Condition(
+                type=kind,
+                status=finding.status,
+                reason=finding.reason,
+                message=one_line(finding.message, MESSAGE_LENGTH),
+                observed_generation=generation,
+                last_transition_time=since or timestamp(now_s),
+            )
+        )
+    return tuple(stamped)

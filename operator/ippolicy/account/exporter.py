@@ -1,0 +1,122 @@
+"""The metrics registry: gauges are what the last pass said, so nothing that is gone lingers."""
+
+from __future__ import annotations
+
+import threading
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.metrics_core import Metric as Family
+from prometheus_client.registry import Collector
+
+import ippolicy
+from ippolicy.account import metrics
+from ippolicy.account.metrics import Metric
+from ippolicy.account.samples import Sample, samples
+from ippolicy.account.view import View
+from ippolicy.act.outcome import OutcomeKind
+from ippolicy.api.status import Condition
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+LOOP_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+class Exporter(Collector):
+    """Everything that /metrics serves. Safe to be called from several threads.
+
+    A scrape formats what was stored at the last pass and reads nothing.
+    """
+
+    def __init__(self) -> None:
+        self._gauges: dict[str, tuple[Sample, ...]] = {}
+        self._counters: dict[tuple[Metric, tuple[str, ...]], float] = defaultdict(float)
+        self._loop_counts = [0] * (len(LOOP_BUCKETS_S) + 1)
+        self._loop_sum_s = 0.0
+        self._lock = threading.Lock()
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(self)
+
+    def update(self, view: View, conditions: Sequence[Condition]) -> None:
+        """Take up what a pass over a policy found; what it no longer has is served no more."""
+        found = samples(view, conditions)
+        with self._lock:
+            self._gauges[view.policy.name] = found
+
+    def forget(self, policy: str) -> None:
+        """Serve nothing of a policy any more, counters included."""
+        with self._lock:
+            self._gauges.pop(policy, None)
+            for metric, labels in tuple(self._counters):
+                if metric.labels[0] == "policy" and labels[0] == policy:
+                    del self._counters[metric, labels]
+
+    def render(self) -> bytes:
+        """The text that Prometheus reads, of type `CONTENT_TYPE`."""
+        return generate_latest(self._registry)
+
+    def decided(self, policy: str, reason: str) -> None:
+        """A decision was made."""
+        self._count(metrics.DECISIONS, policy, reason)
+
+    def acted(self, policy: str, outcome: OutcomeKind) -> None:
+        """A decision to change was carried out, or was tried to be."""
+        self._count(metrics.CHANGES, policy, outcome.value)
+
+    def restored(self, policy: str, outcome: OutcomeKind) -> None:
+        """The originals were put back, or were tried to be."""
+        self._count(metrics.RESTORES, policy, outcome.value)
+
+    def posted(self, policy: str, reason: str) -> None:
+        """An event was posted."""
+        self._count(metrics.EVENTS, policy, reason)
+
+    def called(self, kind: str, operation: str, *, times: int = 1) -> None:
+        """Calls were made; `kind` is kubernetes, ec2 or scrape."""
+        self._count(metrics.API_CALLS, kind, operation, times=times)
+
+    def failed(self, kind: str, operation: str, reason: str, *, times: int = 1) -> None:
+        """Calls failed; `reason` is a stable word."""
+        self._count(metrics.API_ERRORS, kind, operation, reason, times=times)
+
+    def looped(self, duration_s: float) -> None:
+        """A pass over all policies took `duration_s`."""
+        with self._lock:
+            self._loop_counts[bisect_left(LOOP_BUCKETS_S, duration_s)] += 1
+            self._loop_sum_s += duration_s
+
+    def collect(self) -> list[Family]:
+        """The metric families as of now, for the registry."""
+        with self._lock:
+            return [*self._gauge_families(), *self._counter_families(), self._loop_family()]
+
+    def _count(self, metric: Metric, *labels: str, times: int = 1) -> None:
+        with self._lock:
+            self._counters[metric, labels] += times
+
+    def _gauge_families(self) -> Iterator[Family]:
+        families = {m: GaugeMetricFamily(m.name, m.help, labels=m.labels) for m in metrics.GAUGES}
+        families[metrics.BUILD_INFO].add_metric((ippolicy.__version__,), 1.0)
+        for found in self._gauges.values():
+            for sample in found:
+                families[sample.metric].add_metric(sample.labels, sample.value)
+        return (family for family in families.values() if family.samples)
+
+    def _counter_families(self) -> Iterator[Family]:
+        families = {
+            m: CounterMetricFamily(m.name, m.help, labels=m.labels) for m in metrics.COUNTERS
+        }
+        for (metric, labels), value in self._counters.items():
+            families[metric].add_metric(labels, value)
+        return (family for family in families.values() if family.samples)
+
+    def _loop_family(self) -> Family:
+        family = HistogramMetricFamily(metrics.LOOP_DURATION.name, metrics.LOOP_DURATION.help)
+        bounds, total, buckets = (*map(str, LOOP_BUCKETS_S), "+Inf"), 0, []
+        for bound, count in zip(bounds, self._loop_counts, strict=True):
+            total += count
+            buckets.append((bound, float(total)))
+        family.add_metric((), buckets, self._loop_sum_s)
+        return family

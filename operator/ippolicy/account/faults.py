@@ -1,0 +1,162 @@
+"""What is wrong, fault by fault: each with a reason, its cause and its fix.
+
+Order is rank: the first fault gives the condition Degraded its reason.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ippolicy.account.view import View
+from ippolicy.account.words import one_line, span
+from ippolicy.act.outcome import OutcomeKind
+from ippolicy.act.rollout import RolloutPhase
+from ippolicy.api import EnvKey
+from ippolicy.decide.types import Reason
+from ippolicy.facts import EnvEntry, SourceName, SourceState
+from ippolicy.ipamd.settings import parse_int
+
+_CLUSTER_SOURCES = (
+    SourceName.NODES,
+    SourceName.PODS,
+    SourceName.AWS_NODE,
+    SourceName.DAEMON_SET,
+)
+_MOST_NAMED = 5
+ROLLOUT_FAULTS = {
+    RolloutPhase.STUCK: "RolloutStuck",
+    RolloutPhase.BLOCKED: "RolloutBlocked",
+    RolloutPhase.UNHEALTHY: "RolloutUnhealthy",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong; `message` is one line with its cause and its fix."""
+
+    reason: str
+    message: str
+
+
+def faults(view: View) -> tuple[Fault, ...]:
+    """Everything that is wrong with what this pass saw and did, the gravest first."""
+    return tuple(
+        fault
+        for find in (_writing, _daemon_set, _env, _traps, _rollout, _sources, _coverage, _types)
+        for fault in find(view)
+    )
+
+
+def _writing(view: View) -> Iterator[Fault]:
+    outcome = view.outcome
+    if outcome is not None and outcome.kind is OutcomeKind.FAILED:
+        unreadable = outcome.error == "RecordUnreadable"
+        yield Fault("RecordUnreadable" if unreadable else "WriteFailed", outcome.message)
+
+
+def _daemon_set(view: View) -> Iterator[Fault]:
+    decision = view.decision
+    if decision is None:
+        return
+    if decision.reason in (Reason.NO_DAEMON_SET, Reason.NO_CONTAINER, Reason.NO_NODES):
+        yield Fault(decision.reason.value, decision.message)
+
+
+def _env(view: View) -> Iterator[Fault]:
+    daemon_set = view.snapshot.daemon_set
+    if daemon_set is None:
+        return
+    for key in EnvKey:
+        entry = daemon_set.env.get(key)
+        problem = None if entry is None else _env_problem(key, entry)
+        if problem is not None:
+            yield Fault("EnvUnreadable", problem)
+
+
+def _env_problem(key: EnvKey, entry: EnvEntry) -> str | None:
+    if entry.value is None:
+        return f"{key} comes from {value_from(entry)}: give it a literal value in the DaemonSet"
+    if parse_int(entry.value) is None:
+        return (
+            f"{key}={one_line(entry.value, 40)!r} is not a whole number, so ipamd uses its default:"
+            " set a whole number or remove the entry"
+        )
+    return None
+
+
+def value_from(entry: EnvEntry) -> str:
+    """Where an env entry without a literal value comes from, such as "configMapKeyRef cni/warm"."""
+    for kind, reference in (entry.source or {}).items():
+        if isinstance(reference, dict):
+            parts = (reference.get("name"), reference.get("key") or reference.get("fieldPath"))
+            return one_line(f"{kind} {'/'.join(str(part) for part in parts if part)}", 120)
+    return "valueFrom"
+
+
+def _traps(view: View) -> Iterator[Fault]:
+    if view.decision is not None:
+        for trap in view.decision.traps:
+            yield Fault("TrapInForce", trap)
+
+
+def _rollout(view: View) -> Iterator[Fault]:
+    rollout = view.rollout
+    if view.change_under_way is not None and rollout is not None:
+        if rollout.phase in ROLLOUT_FAULTS:
+            yield Fault(ROLLOUT_FAULTS[rollout.phase], rollout.message)
+    elif view.decision is not None and view.decision.reason is Reason.DAEMON_SET_UNHEALTHY:
+        yield Fault("DaemonSetUnhealthy", view.decision.message)
+
+
+def _sources(view: View) -> Iterator[Fault]:
+    for name in SourceName:
+        state = view.snapshot.sources.get(name)
+        if state is not None and state.error is not None:
+            yield _source_fault(name, state, view.now_s)
+
+
+def _source_fault(name: SourceName, state: SourceState, now_s: float) -> Fault:
+    age_s = state.age_s(now_s)
+    last = "never read" if age_s == float("inf") else f"last read {span(age_s)} ago"
+    error = one_line(state.error or "", 300)
+    if name in _CLUSTER_SOURCES:
+        fix = f"; allow {state.permission} to the operator's service account"
+        message = f"{name}: {error}{fix if state.permission else ''} ({last})"
+        return Fault("ClusterUnavailable", message)
+    if state.permission is not None:
+        message = f"{name}: no permission: allow {state.permission} in the operator's IAM role"
+        return Fault("EC2PermissionMissing", f"{message} ({last})")
+    if name is SourceName.METRICS:
+        return Fault("MetricsUnavailable", f"{name}: {error} ({last})")
+    return Fault("EC2Unavailable", f"{name}: {error} ({last})")
+
+
+def _coverage(view: View) -> Iterator[Fault]:
+    coverage = view.snapshot.coverage
+    if coverage.listed and coverage.share < view.min_coverage:
+        yield Fault(
+            "CoverageLow",
+            f"metrics of {coverage.read} of {coverage.listed} aws-node pods could be read, of"
+            f" {view.min_coverage:.0%} needed, and {coverage.stale} are stale: open port 61678 of"
+            " the nodes to the operator (security group, NetworkPolicy), and see that"
+            " DISABLE_METRICS is not set",
+        )
+
+
+def _types(view: View) -> Iterator[Fault]:
+    unknown = view.snapshot.unknown_types
+    if not unknown:
+        return
+    nodes = Counter(n.instance_type for n in view.snapshot.nodes if n.instance_type in unknown)
+    named = ", ".join(
+        f"{kind} ({nodes[kind]} nodes)"
+        for kind in sorted(unknown, key=lambda kind: (-nodes[kind], kind))[:_MOST_NAMED]
+    )
+    more = f" and {len(unknown) - _MOST_NAMED} more" if len(unknown) > _MOST_NAMED else ""
+    yield Fault(
+        "UnknownInstanceType",
+        f"EC2 does not know instance type {named}{more}, so what these nodes would hold cannot be"
+        " predicted: check the label node.kubernetes.io/instance-type and AWS_REGION",
+    )

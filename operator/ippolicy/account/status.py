@@ -1,0 +1,228 @@
+"""The status document of a policy: what a person reads, bounded in size."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ippolicy.account.conditions import conditions
+from ippolicy.account.faults import value_from
+from ippolicy.account.view import View
+from ippolicy.account.words import env_text, one_line, shown_targets, span, timestamp
+from ippolicy.api import EnvKey
+from ippolicy.api.status import (
+    ChangeStatus,
+    DecisionStatus,
+    Effect,
+    GroupStatus,
+    PolicyStatus,
+    RecommendationStatus,
+    Setting,
+    SubnetStatus,
+    Totals,
+)
+from ippolicy.decide.types import Decision, GroupAdvice, Prediction, Recommendation
+from ippolicy.facts import Change, DaemonSetFacts, Snapshot, SubnetFacts
+
+MAX_BYTES = 64 * 1024
+MAX_GROUPS = 50
+MAX_SUBNETS = 100
+MAX_CHANGES = 20
+MAX_TRAPS = 10
+_NAME_LENGTH = 63
+_VALUE_LENGTH = 40
+_TEXT_LENGTH = 300
+
+
+def status_document(view: View, previous: Mapping[str, Any], now_s: float) -> dict[str, Any]:
+    """The whole status of a policy as it stands in YAML, never above `MAX_BYTES` of JSON.
+
+    `previous` is the status that the API server shows now; {} for none.
+    """
+    snapshot, decision = view.snapshot, view.decision
+    groups = _groups(snapshot, decision.groups if decision else ())
+    subnets = sorted(snapshot.subnets, key=lambda s: (s.free / max(1, s.usable), s.subnet_id))
+    status = PolicyStatus(
+        observed_generation=view.policy.generation,
+        observed_time=timestamp(now_s),
+        conditions=conditions(view, _list(previous, "conditions"), now_s),
+        totals=totals_of(snapshot),
+        in_force=_in_force(snapshot.daemon_set),
+        recommendation=_recommendation(decision),
+        decision=_decision(decision),
+        groups=tuple(groups[:MAX_GROUPS]),
+        more_groups=max(0, len(groups) - MAX_GROUPS),
+        subnets=tuple(_subnet(subnet) for subnet in subnets[:MAX_SUBNETS]),
+        more_subnets=max(0, len(subnets) - MAX_SUBNETS),
+        subnet_left=f"{subnets[0].free} ({subnets[0].subnet_id})" if subnets else None,
+        changes=_changes(view),
+        traps=_traps(decision),
+    )
+    return bounded(status.to_raw())
+
+
+def bounded(status: dict[str, Any], max_bytes: int = MAX_BYTES) -> dict[str, Any]:
+    """`status` with its longest lists cut by half until it fits; what is cut is counted.
+
+    The limits above keep any ordinary cluster far below it; this holds for names of any length.
+    """
+    cut = dict(status)
+    while json_bytes(cut) > max_bytes:
+        longest = max(("changes", "groups", "subnets"), key=lambda key: json_bytes(cut.get(key)))
+        kept = cut.get(longest) or []
+        if not kept:
+            break
+        cut[longest] = kept[: len(kept) // 2]
+        more = {"groups": "moreGroups", "subnets": "moreSubnets"}.get(longest)
+        if more is not None:
+            cut[more] = cut.get(more, 0) + len(kept) - len(cut[longest])
+    return cut
+
+
+def json_bytes(value: Any) -> int:
+    """Size of a value as the API server keeps it: compact JSON in UTF-8."""
+    return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
+
+
+def totals_of(snapshot: Snapshot) -> Totals:
+    """Nodes, pods and addresses of a snapshot; addresses are over the pools that were read."""
+    pools = snapshot.pools.values()
+    held, assigned = sum(p.held for p in pools), sum(p.assigned for p in pools)
+    return Totals(
+        nodes=len(snapshot.nodes),
+        left_out={kind.value: count for kind, count in sorted(snapshot.left_out.items()) if count},
+        pods=sum(snapshot.pods_per_node.values()),
+        assigned=assigned,
+        warm=held - assigned,
+        held=held,
+        enis=sum(p.enis for p in pools),
+        endpoints_listed=snapshot.coverage.listed,
+        endpoints_read=snapshot.coverage.read,
+    )
+
+
+def _list(status: Mapping[str, Any], key: str) -> Sequence[Mapping[str, Any]]:
+    value = status.get(key)
+    return value if isinstance(value, list) else ()
+
+
+def _in_force(daemon_set: DaemonSetFacts | None) -> tuple[Setting, ...]:
+    if daemon_set is None:
+        return ()
+    settings = []
+    for key in EnvKey:
+        entry = daemon_set.env.get(key)
+        if entry is None:
+            continue
+        owners = daemon_set.owners.get(key, ())
+        settings.append(
+            Setting(
+                key=key,
+                value=None if entry.value is None else one_line(entry.value, _VALUE_LENGTH),
+                value_from=value_from(entry) if entry.value is None else None,
+                owners=tuple(one_line(owner, _NAME_LENGTH) for owner in owners[:5]),
+            )
+        )
+    return tuple(settings)
+
+
+def _recommendation(decision: Decision | None) -> RecommendationStatus | None:
+    if decision is None or decision.fleet is None:
+        return None
+    fleet = decision.fleet
+    return RecommendationStatus(
+        targets=shown_targets(fleet.targets),
+        lower=shown_targets(fleet.lower),
+        upper=shown_targets(fleet.upper),
+        uncapped=shown_targets(fleet.uncapped),
+        text=env_text(fleet.targets),
+        binding=one_line(fleet.binding, _TEXT_LENGTH),
+        present=_effect(fleet.present),
+        predicted=_effect(fleet.predicted),
+        saves=saves(fleet),
+        observed=span(fleet.evidence.observed_s),
+        evidence=one_line(fleet.evidence.message, _TEXT_LENGTH),
+    )
+
+
+def saves(recommendation: Recommendation) -> int:
+    """Addresses that a recommendation gives back; below zero when it takes more."""
+    return recommendation.present.held - recommendation.predicted.held
+
+
+def _effect(prediction: Prediction) -> Effect:
+    return Effect(held=prediction.held, warm=prediction.warm, enis=prediction.enis)
+
+
+def _decision(decision: Decision | None) -> DecisionStatus | None:
+    if decision is None:
+        return None
+    return DecisionStatus(
+        verdict=decision.verdict.value,
+        reason=decision.reason.value,
+        message=one_line(decision.message, _TEXT_LENGTH),
+    )
+
+
+def _groups(snapshot: Snapshot, advice: Sequence[GroupAdvice]) -> list[GroupStatus]:
+    held: dict[str, int] = defaultdict(int)
+    assigned: dict[str, int] = defaultdict(int)
+    for node in snapshot.nodes:
+        pool = snapshot.pools.get(node.name)
+        if pool is not None:
+            held[node.group] += pool.held
+            assigned[node.group] += pool.assigned
+    return [
+        GroupStatus(
+            name=one_line(group.group, _NAME_LENGTH),
+            nodes=group.nodes,
+            pods=group.pods,
+            held=held[group.group],
+            assigned=assigned[group.group],
+            text=env_text(group.recommendation.targets),
+            saves=saves(group.recommendation),
+        )
+        for group in sorted(advice, key=lambda group: (-group.nodes, group.group))
+    ]
+
+
+def _subnet(subnet: SubnetFacts) -> SubnetStatus:
+    return SubnetStatus(
+        id=subnet.subnet_id,
+        zone=subnet.zone,
+        cidr=subnet.cidr,
+        free=subnet.free,
+        usable=subnet.usable,
+    )
+
+
+def _changes(view: View) -> tuple[ChangeStatus, ...]:
+    changes = list(view.record.changes) if view.record is not None else []
+    newest = view.last_change
+    if newest is not None:
+        changes = [*(change for change in changes if change.id != newest.id), newest]
+    newest_first = sorted(changes, key=lambda change: -change.intended_at_s)
+    return tuple(_change(change) for change in newest_first[:MAX_CHANGES])
+
+
+def _change(change: Change) -> ChangeStatus:
+    took_s = None if change.completed_at_s is None else change.completed_at_s - change.intended_at_s
+    return ChangeStatus(
+        time=timestamp(change.intended_at_s),
+        phase=change.phase.value,
+        before=_entries(change.before),
+        after=_entries(change.after),
+        reason=one_line(change.reason, _TEXT_LENGTH),
+        took=None if took_s is None else span(took_s),
+    )
+
+
+def _entries(env: Mapping[str, str | None]) -> dict[str, str]:
+    return {key: one_line(env[key] or "", _VALUE_LENGTH) for key in EnvKey if key in env}
+
+
+def _traps(decision: Decision | None) -> tuple[str, ...]:
+    traps = decision.traps if decision is not None else ()
+    return tuple(one_line(trap, _TEXT_LENGTH) for trap in traps[:MAX_TRAPS])

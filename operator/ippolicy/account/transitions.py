@@ -1,0 +1,110 @@
+"""Which events a pass gives: what its status says that the status before did not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ippolicy.account import events
+from ippolicy.account.events import Event
+from ippolicy.account.faults import faults
+from ippolicy.account.status import saves
+from ippolicy.account.view import View
+from ippolicy.account.words import env_text
+from ippolicy.act.outcome import OutcomeKind
+from ippolicy.facts import Change, ChangePhase
+
+_OWN_EVENT = {
+    "TrapInForce": events.trap_found,
+    "EnvUnreadable": events.env_unreadable,
+    "WriteFailed": events.write_failed,
+    "RecordUnreadable": events.write_failed,
+}
+
+
+def transitions(
+    view: View, before: Mapping[str, Any], after: Mapping[str, Any]
+) -> tuple[Event, ...]:
+    """The events of a pass; `before` and `after` are the status documents before and after it.
+
+    What the cluster's own status already tells is not told again, also by an operator that
+    starts anew. What stays wrong comes again at each pass: a `Deduplicator` thins it.
+    """
+    return (
+        *_recommendation(view, before),
+        *_change(view, before),
+        *_conflict(view),
+        *_faults(view, before, after),
+        *_pause(before, after),
+    )
+
+
+def _recommendation(view: View, before: Mapping[str, Any]) -> Iterator[Event]:
+    if view.decision is None or view.decision.fleet is None:
+        return
+    fleet = view.decision.fleet
+    confident = _status(before, "LowConfidence") == "False"
+    was = (before.get("recommendation") or {}).get("text") if confident else None
+    now = env_text(fleet.targets)
+    if fleet.evidence.sufficient and was != now:
+        yield events.recommendation_changed(was, now, saves(fleet))
+
+
+def _change(view: View, before: Mapping[str, Any]) -> Iterator[Event]:
+    outcome, newest = view.outcome, view.last_change
+    if outcome is not None and outcome.kind is OutcomeKind.WRITTEN and outcome.change is not None:
+        yield events.change_started(_after(outcome.change), outcome.change.reason)
+    if newest is None or newest.phase is not ChangePhase.COMPLETE or newest.completed_at_s is None:
+        return
+    if _status(before, "Progressing") == "True":
+        took_s = newest.completed_at_s - newest.intended_at_s
+        yield events.change_complete(_after(newest), took_s)
+
+
+def _conflict(view: View) -> Iterator[Event]:
+    if view.rival is not None:
+        yield events.policy_conflict(view.rival)
+    if view.outcome is not None and view.outcome.kind is OutcomeKind.CONFLICT:
+        yield events.conflict_found(view.outcome.owners)
+
+
+def _faults(view: View, before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Event]:
+    found = faults(view)
+    for fault in found:
+        if fault.reason in _OWN_EVENT:
+            yield _OWN_EVENT[fault.reason](fault.message)
+    stuck = _reason(after, "Progressing") == "RolloutStuck"
+    if stuck and _reason(before, "Progressing") != "RolloutStuck" and view.rollout is not None:
+        yield events.rollout_stuck(view.rollout.message)
+    told = {*_OWN_EVENT, "RolloutStuck"}
+    others = [fault for fault in found if fault.reason not in told]
+    if others and _reason(before, "Degraded") != _reason(after, "Degraded"):
+        yield events.degraded("; ".join(fault.message for fault in others))
+    if _status(before, "Degraded") == "True" and _status(after, "Degraded") == "False":
+        yield events.recovered()
+
+
+def _pause(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Event]:
+    was, now = _status(before, "Paused"), _status(after, "Paused")
+    if now == "True" and was != "True":
+        yield events.paused()
+    if was == "True" and now == "False":
+        yield events.resumed()
+
+
+def _after(change: Change) -> str:
+    entries = (f"{key}={value}" for key, value in sorted(change.after.items()) if value is not None)
+    return " ".join(entries) or "no targets"
+
+
+def _status(document: Mapping[str, Any], kind: str) -> str | None:
+    return _condition(document, kind).get("status")
+
+
+def _reason(document: Mapping[str, Any], kind: str) -> str | None:
+    return _condition(document, kind).get("reason")
+
+
+def _condition(document: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
+    found = (c for c in document.get("conditions") or () if c.get("type") == kind)
+    return next(found, {})

@@ -1,0 +1,51 @@
+"""Everything that one pass over a policy found, decided and did."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ippolicy.act.outcome import Outcome
+from ippolicy.act.rollout import RolloutState
+from ippolicy.api import IPPolicy
+from ippolicy.decide.types import Decision
+from ippolicy.facts import Change, ChangePhase, Record, Snapshot
+
+UNDER_WAY = (ChangePhase.INTENDED, ChangePhase.ROLLING)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One pass over one policy: all that is shown to people is made of it.
+
+    `rival` names the older policy that acts on the same DaemonSet, in which case there is no
+    `decision`. `outcome` is None when nothing was to be carried out. `rollout` says how far the
+    change under way is, if there is one. `min_coverage` is the share of metrics endpoints that must
+    have been read.
+    """
+
+    policy: IPPolicy
+    snapshot: Snapshot
+    decision: Decision | None = None
+    record: Record | None = None
+    outcome: Outcome | None = None
+    rival: str | None = None
+    rollout: RolloutState | None = None
+    min_coverage: float = 0.8
+
+    @property
+    def now_s(self) -> float:
+        """The moment of the pass."""
+        return self.snapshot.taken_at_s
+
+    @property
+    def last_change(self) -> Change | None:
+        """The newest change, as the outcome or else the record knows it."""
+        if self.outcome is not None and self.outcome.change is not None:
+            return self.outcome.change
+        return self.record.last_change if self.record is not None else None
+
+    @property
+    def change_under_way(self) -> Change | None:
+        """The change that is not through yet, or None."""
+        change = self.last_change
+        return change if change is not None and change.phase in UNDER_WAY else None

@@ -1,0 +1,38 @@
+"""`ippolicy run`: one flag for each setting, generated from the settings themselves."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from ippolicy import log
+from ippolicy.settings import PREFIX, Settings, load
+
+
+def _flags(command: Callable[..., None]) -> Callable[..., None]:
+    for name, field in reversed(Settings.model_fields.items()):
+        flag = "--" + name.replace("_", "-")
+        note = f"{field.description} [default: {field.default}; env: {PREFIX}{name.upper()}]"
+        command = click.option(flag, name, metavar="VALUE", help=note)(command)
+    return command
+
+
+@click.command()
+@_flags
+def run(**flags: Any) -> None:
+    """Run the operator until SIGTERM or Ctrl-C.
+
+    The cluster is found as kubectl finds it (KUBECONFIG), or by the pod's service account; EC2 by
+    AWS_REGION, AWS_ENDPOINT_URL and the usual chain of credentials.
+    """
+    settings = load(os.environ, {name: value for name, value in flags.items() if value is not None})
+    log.configure(level=settings.log_level, style=settings.log_format)
+
+    import kopf
+
+    import ippolicy.handlers  # noqa: F401  (registers the handlers)
+
+    kopf.run(standalone=True, clusterwide=True, memo=kopf.Memo(settings=settings))

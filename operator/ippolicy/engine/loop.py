@@ -1,0 +1,252 @@
+"""One pass after another through the rooms, for every policy, one change at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ippolicy.account.view import View
+from ippolicy.act.actor import Actor
+from ippolicy.act.outcome import Outcome, outcome_of
+from ippolicy.act.rollout import RolloutState, RolloutWatch, rollout_state
+from ippolicy.api import IPPolicy, Mode, OnDelete
+from ippolicy.decide.decision import Inputs, decide
+from ippolicy.decide.gate import Limits
+from ippolicy.decide.history import DemandHistory
+from ippolicy.decide.types import Decision, Verdict
+from ippolicy.engine.counting import CallCounts
+from ippolicy.engine.policies import Policies, Standing, ref_of
+from ippolicy.engine.publisher import Publisher
+from ippolicy.errors import InvalidPolicy, IPPolicyError
+from ippolicy.facts import ChangePhase, DaemonSetRef, PodEvent, Record, Snapshot, SourceName
+from ippolicy.observe.observer import Observer
+from ippolicy.offloop import call_off_loop
+from ippolicy.settings import Settings
+
+_log = logging.getLogger("ippolicy")
+_FIRST_LOOK_POLL_S = 0.2
+
+
+class Engine:
+    """Observe, decide, act, account: each `interval`, and at once when a policy changes.
+
+    All writing to aws-node happens inside one lock, so that a policy which is being deleted never
+    races a change, and no two changes overlap.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        observer: Callable[[Callable[[PodEvent], None]], Observer],
+        actor: Actor,
+        publisher: Publisher,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.policies = Policies()
+        self.observer = observer(self._remember)
+        self.last_pass_s = clock()
+        self._settings = settings
+        self._limits = Limits(settings.min_coverage.fraction, settings.facts_max_age.seconds)
+        self._actor = actor
+        self._publisher = publisher
+        self._counts = CallCounts(publisher.exporter)
+        self._clock = clock
+        self._histories: dict[DaemonSetRef, DemandHistory] = {}
+        self._rollouts: dict[DaemonSetRef, RolloutWatch] = {}
+        self._writing = asyncio.Lock()
+        self._poke = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Start watching, and the loop."""
+        await self.observer.start()
+        self._task = asyncio.create_task(self._run(), name="engine")
+
+    async def stop(self) -> None:
+        """Stop the loop and the watches; nothing is undone."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        await self.observer.stop()
+
+    def take(self, raw: Mapping[str, Any]) -> None:
+        """Take up a policy as the watch shows it; a new spec is looked at at once."""
+        if self.policies.put(raw):
+            self._poke.set()
+
+    def forget(self, name: str) -> None:
+        """Forget a policy that is gone."""
+        self.policies.remove(name)
+        self._publisher.forget(name)
+        self._poke.set()
+
+    async def retire(self, raw: Mapping[str, Any], *, since_s: float) -> str | None:
+        """Put the originals back, or let go of the fields, for a policy that is being deleted.
+
+        None when the policy may go; else what stands in the way, to be tried again. After
+        `restore_give_up_after` it may go all the same.
+        """
+        self.policies.put(raw)
+        try:
+            policy = IPPolicy.from_raw(raw)
+        except InvalidPolicy as error:
+            _log.error("%s: it goes without anything being put back", error)
+            return None
+        async with self._writing:
+            outcome = await self._retired(policy)
+        if outcome is None:
+            return None
+        now_s = self._clock()
+        await self._publisher.restored(policy, outcome, now_s)
+        if outcome.settled:
+            return None
+        if now_s - since_s > self._settings.restore_give_up_after.seconds:
+            _log.error("policy %s goes without its originals: %s", policy.name, outcome.message)
+            return None
+        return outcome.message
+
+    async def tick(self) -> None:
+        """One pass for every policy; what goes wrong with one does not keep the others waiting."""
+        standings = self.policies.standings()
+        await self.observer.set_refs({standing.ref for standing in standings})
+        for standing in standings:
+            async with self._writing:
+                view = await self._serve(standing)
+            await self._publisher.publish(view, self.policies.status(standing.policy.name))
+        for name, problem in list(self.policies.invalid.items()):
+            raw, shown = self.policies.raw(name), self.policies.status(name)
+            await self._publisher.refuse(raw, problem, shown, self._clock())
+        self._counts.take(self.observer.stats())
+        self.last_pass_s = self._clock()
+
+    async def _run(self) -> None:
+        await self._first_look()
+        while True:
+            self._poke.clear()
+            started_s = time.monotonic()
+            await self.tick()
+            self._publisher.exporter.looped(time.monotonic() - started_s)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.interval.seconds):
+                    await self._poke.wait()
+
+    async def _first_look(self) -> None:
+        """Wait until every source was heard of, but no longer than each has had its turn: what was
+        not asked yet is no fault to tell people of."""
+        turn_s = self._settings.scrape_interval.seconds + self._settings.scrape_timeout.seconds
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(turn_s):
+                while not await self._heard_of_all():
+                    await asyncio.sleep(_FIRST_LOOK_POLL_S)
+
+    async def _heard_of_all(self) -> bool:
+        standings = self.policies.standings()
+        await self.observer.set_refs({standing.ref for standing in standings})
+        return bool(standings) and self.observer.readiness(self._clock()).ready
+
+    async def _serve(self, standing: Standing) -> View:
+        """What one pass over one policy finds, decides and does."""
+        policy, ref = standing.policy, standing.ref
+        snapshot = self.observer.snapshot(ref, self._clock())
+        if standing.rival is not None:
+            return self._view(policy, snapshot, rival=standing.rival)
+        self._note_demand(policy, ref, snapshot)
+        try:
+            record = await call_off_loop(lambda: self._actor.follow(ref, snapshot.daemon_set))
+        except IPPolicyError as error:
+            return self._view(policy, snapshot, outcome=outcome_of(error))
+        decision = await self._decide(policy, ref, snapshot, record)
+        outcome = await self._act(policy, ref, decision, snapshot)
+        rollout = self._rollout(ref, snapshot, record)
+        return self._view(
+            policy, snapshot, decision=decision, record=record, outcome=outcome, rollout=rollout
+        )
+
+    def _view(self, policy: IPPolicy, snapshot: Snapshot, **found: Any) -> View:
+        return View(
+            policy=policy,
+            snapshot=snapshot,
+            min_coverage=self._limits.min_coverage,
+            **found,
+        )
+
+    def _remember(self, event: PodEvent) -> None:
+        for history in self._histories.values():
+            history.record(event)
+
+    def _note_demand(self, policy: IPPolicy, ref: DaemonSetRef, snapshot: Snapshot) -> None:
+        window_s, now_s = policy.spec.demand.window.seconds, snapshot.taken_at_s
+        history = self._histories.get(ref)
+        if history is None:
+            history = DemandHistory(window_s=window_s, started_at_s=now_s)
+            self._histories[ref] = history
+        history.window_s = window_s
+        # A list that is not complete yet would look like pods that come all at once.
+        known = (SourceName.NODES, SourceName.PODS)
+        if all(snapshot.sources[name].succeeded_at_s is not None for name in known):
+            history.sync(snapshot.nodes, snapshot.pods_per_node, now_s)
+        history.trim(now_s)
+
+    async def _decide(
+        self, policy: IPPolicy, ref: DaemonSetRef, snapshot: Snapshot, record: Record | None
+    ) -> Decision:
+        traces = self._histories[ref].traces(snapshot.taken_at_s)
+        inputs = Inputs(policy, snapshot, traces, record, self._limits)
+        return await call_off_loop(lambda: decide(inputs))
+
+    async def _act(
+        self, policy: IPPolicy, ref: DaemonSetRef, decision: Decision, snapshot: Snapshot
+    ) -> Outcome | None:
+        decided_on = snapshot.daemon_set
+        if decision.verdict is not Verdict.CHANGE or decided_on is None:
+            return None
+        return await call_off_loop(
+            lambda: self._actor.carry_out(
+                policy=policy,
+                ref=ref,
+                decision=decision,
+                decided_on=decided_on,
+                now_s=self._clock(),
+            )
+        )
+
+    def _rollout(
+        self, ref: DaemonSetRef, snapshot: Snapshot, record: Record | None
+    ) -> RolloutState | None:
+        """How far the change under way is, if there is one."""
+        facts, now_s = snapshot.daemon_set, snapshot.taken_at_s
+        change = record.last_change if record is not None else None
+        if facts is None or change is None or change.phase is not ChangePhase.ROLLING:
+            self._rollouts.pop(ref, None)
+            return None
+        watch = RolloutWatch.seen(self._rollouts.get(ref), facts, now_s=now_s)
+        self._rollouts[ref] = watch
+        return rollout_state(
+            facts,
+            watch,
+            generation=change.generation,
+            stuck_after_s=self._settings.rollout_stuck_after.seconds,
+            now_s=now_s,
+        )
+
+    async def _retired(self, policy: IPPolicy) -> Outcome | None:
+        """What came of undoing a policy's changes; None where they are not its to undo."""
+        ref = ref_of(policy)
+        successor = self.policies.successor(policy)
+        if successor is not None and successor.spec.mode is Mode.APPLY:
+            return None  # it goes on from here, and keeps the originals
+        try:
+            record = await call_off_loop(lambda: self._actor.follow(ref, None))
+        except IPPolicyError as error:
+            return outcome_of(error)
+        if record is None or self.policies.has_other(record.policy_uid, than=policy):
+            return None
+        if policy.spec.on_delete is OnDelete.RETAIN:
+            return await call_off_loop(lambda: self._actor.retain(ref))
+        return await call_off_loop(lambda: self._actor.restore(ref))

@@ -1,0 +1,90 @@
+"""Which policies there are, and which of them acts on which DaemonSet."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ippolicy.api import IPPolicy
+from ippolicy.errors import InvalidPolicy
+from ippolicy.facts import DaemonSetRef
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A policy, its DaemonSet, and the older policy that acts on it instead, if there is one."""
+
+    policy: IPPolicy
+    ref: DaemonSetRef
+    rival: str | None
+
+
+def ref_of(policy: IPPolicy) -> DaemonSetRef:
+    """The DaemonSet that a policy names."""
+    return DaemonSetRef(policy.spec.daemon_set_ref.namespace, policy.spec.daemon_set_ref.name)
+
+
+class Policies:
+    """The IPPolicy objects of the cluster as last seen; `put` and `remove` follow the watch."""
+
+    def __init__(self) -> None:
+        self._policies: dict[str, IPPolicy] = {}
+        self._raw: dict[str, Mapping[str, Any]] = {}
+        self.invalid: dict[str, str] = {}
+
+    def put(self, raw: Mapping[str, Any]) -> bool:
+        """Take up an object; True when something that matters to decisions is new.
+
+        One that breaks the CRD's rules is kept out and named in `invalid`.
+        """
+        name = raw["metadata"]["name"]
+        before = self._policies.get(name), self.invalid.get(name)
+        self._raw[name] = raw
+        try:
+            self._policies[name] = IPPolicy.from_raw(raw)
+        except InvalidPolicy as error:
+            self._policies.pop(name, None)
+            self.invalid[name] = str(error)
+        else:
+            self.invalid.pop(name, None)
+        return before != (self._policies.get(name), self.invalid.get(name))
+
+    def remove(self, name: str) -> None:
+        """Forget an object that is gone."""
+        self._policies.pop(name, None)
+        self._raw.pop(name, None)
+        self.invalid.pop(name, None)
+
+    def raw(self, name: str) -> Mapping[str, Any]:
+        """The object as the watch last showed it."""
+        return self._raw[name]
+
+    def status(self, name: str) -> Mapping[str, Any]:
+        """The status that the API server last showed for a policy."""
+        return self._raw.get(name, {}).get("status") or {}
+
+    def standings(self) -> list[Standing]:
+        """Every policy that is not being deleted; of two for one DaemonSet the oldest acts."""
+        rivals: dict[DaemonSetRef, list[IPPolicy]] = defaultdict(list)
+        for policy in self._policies.values():
+            if not policy.deleting:
+                rivals[ref_of(policy)].append(policy)
+        standings = []
+        for ref, policies in sorted(rivals.items()):
+            oldest, *younger = sorted(policies, key=lambda p: (p.created_at_s, p.name))
+            standings.append(Standing(oldest, ref, None))
+            standings += [Standing(policy, ref, oldest.name) for policy in younger]
+        return standings
+
+    def has_other(self, uid: str, *, than: IPPolicy) -> bool:
+        """Whether `uid` is that of a policy which stays when the policy `than` goes."""
+        return uid != than.uid and any(p.uid == uid for p in self._policies.values())
+
+    def successor(self, policy: IPPolicy) -> IPPolicy | None:
+        """The policy that will act on the same DaemonSet once `policy` is gone, if there is one."""
+        for standing in self.standings():
+            if standing.ref == ref_of(policy) and standing.policy.uid != policy.uid:
+                return standing.policy
+        return None

@@ -1,0 +1,192 @@
+"""Carries what `account` says to where people look: status, Events, metrics.
+
+Telling never stands in the way of acting: what the API server does not take is counted, logged and
+said again at the next pass.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import uuid
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from ippolicy.account import events
+from ippolicy.account.conditions import invalid_policy_conditions
+from ippolicy.account.difference import merge_patch, worth_writing
+from ippolicy.account.events import Deduplicator, Event
+from ippolicy.account.exporter import Exporter
+from ippolicy.account.status import status_document
+from ippolicy.account.transitions import transitions
+from ippolicy.account.view import View
+from ippolicy.act.outcome import Outcome, OutcomeKind
+from ippolicy.api import API_VERSION, GROUP, KIND, PLURAL, VERSION, IPPolicy
+from ippolicy.api.status import Condition
+from ippolicy.offloop import call_off_loop
+
+if TYPE_CHECKING:
+    from kubernetes.client import ApiClient
+
+_log = logging.getLogger("ippolicy")
+_EVENT_NAMESPACE = "default"  # where Events about cluster-scoped objects live
+
+
+class Publisher:
+    """Writes status and Events of policies, and feeds the metrics.
+
+    Its own last word on each policy counts as the status before, until the watch has shown it.
+    """
+
+    def __init__(
+        self, api_client: ApiClient, exporter: Exporter, *, refresh_s: float, timeout_s: float
+    ) -> None:
+        from kubernetes.client import CoreV1Api, CustomObjectsApi
+
+        self.exporter = exporter
+        self._custom = CustomObjectsApi(api_client)
+        self._core = CoreV1Api(api_client)
+        self._refresh_s = refresh_s
+        self._timeout_s = timeout_s
+        self._events = Deduplicator()
+        self._written: dict[str, tuple[float, Mapping[str, Any]]] = {}
+
+    def forget(self, name: str) -> None:
+        """Drop all that is kept of a policy that is gone."""
+        self.exporter.forget(name)
+        self._events.forget(name)
+        self._written.pop(name, None)
+
+    async def publish(self, view: View, shown: Mapping[str, Any]) -> None:
+        """Tell what one pass over a policy came to; `shown` is its status on the cluster."""
+        name, now_s = view.policy.name, view.now_s
+        before = self._written[name][1] if name in self._written else shown
+        after = status_document(view, before, now_s)
+        told = [Condition.model_validate(c) for c in after.get("conditions", ())]
+        self.exporter.update(view, told)
+        if view.decision is not None:
+            self.exporter.decided(name, view.decision.reason.value)
+        if view.outcome is not None and view.outcome.kind is not OutcomeKind.NOTHING:
+            self.exporter.acted(name, view.outcome.kind)
+            _log.info("policy %s: %s: %s", name, view.outcome.kind.value, view.outcome.message)
+        await self._write(view.policy, before, after, now_s)
+        for event in transitions(view, before, after):
+            await self._post(view.policy, event, now_s)
+
+    async def refuse(
+        self, raw: Mapping[str, Any], problem: str, shown: Mapping[str, Any], now_s: float
+    ) -> None:
+        """Tell that an object cannot be read as a policy."""
+        metadata = raw["metadata"]
+        policy = IPPolicy(name=metadata["name"], uid=metadata.get("uid", ""))
+        generation = int(metadata.get("generation") or 0)
+        said = invalid_policy_conditions(problem, generation, shown.get("conditions") or (), now_s)
+        after = {
+            **shown,
+            "observedGeneration": generation,
+            "conditions": [c.model_dump(mode="json", by_alias=True) for c in said],
+        }
+        before = self._written.get(policy.name, (0.0, shown))[1]
+        await self._write(policy, before, after, now_s)
+        await self._post(policy, events.policy_invalid(problem), now_s)
+
+    async def restored(self, policy: IPPolicy, outcome: Outcome, now_s: float) -> None:
+        """Tell what came of putting the originals back."""
+        self.exporter.restored(policy.name, outcome.kind)
+        if outcome.kind is OutcomeKind.RESTORED:
+            await self._post(policy, events.originals_restored(outcome.message), now_s)
+        elif not outcome.settled:
+            await self._post(policy, events.restore_failed(outcome.message), now_s)
+
+    async def _write(
+        self,
+        policy: IPPolicy,
+        before: Mapping[str, Any],
+        after: Mapping[str, Any],
+        now_s: float,
+    ) -> None:
+        written_at_s = self._written.get(policy.name, (float("-inf"), before))[0]
+        if not worth_writing(before, after, age_s=now_s - written_at_s, refresh_s=self._refresh_s):
+            return
+        patch = {"metadata": {"uid": policy.uid}, "status": merge_patch(before, after)}
+        done = await self._send(
+            "patch-status",
+            lambda: self._custom.patch_cluster_custom_object_status(
+                GROUP,
+                VERSION,
+                PLURAL,
+                policy.name,
+                patch,
+                _content_type="application/merge-patch+json",
+                _request_timeout=self._timeout_s,
+            ),
+        )
+        if done:
+            self._written[policy.name] = (now_s, after)
+        else:
+            # What is on the cluster is no longer known; the next pass starts from the watch.
+            self._written.pop(policy.name, None)
+
+    async def _post(self, policy: IPPolicy, event: Event, now_s: float) -> None:
+        count = self._events.admit(policy.name, event, now_s)
+        if not count:
+            return
+        moment = datetime.fromtimestamp(now_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        body: Any = {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {
+                "name": f"{policy.name}.{uuid.uuid4().hex[:16]}",
+                "namespace": _EVENT_NAMESPACE,
+            },
+            "involvedObject": {
+                "apiVersion": API_VERSION,
+                "kind": KIND,
+                "name": policy.name,
+                "uid": policy.uid,
+            },
+            "reason": event.reason,
+            "message": event.message,
+            "type": event.type.value,
+            "count": count,
+            "firstTimestamp": moment,
+            "lastTimestamp": moment,
+            "source": {"component": "ippolicy-operator"},
+            "reportingComponent": "ippolicy-operator",
+            "reportingInstance": "",
+        }
+        log = _log.warning if event.type is events.EventType.WARNING else _log.info
+        log("policy %s: %s: %s", policy.name, event.reason, event.message)
+        self.exporter.posted(policy.name, event.reason)
+        await self._send(
+            "create-event",
+            lambda: self._core.create_namespaced_event(
+                _EVENT_NAMESPACE, body, _request_timeout=self._timeout_s
+            ),
+        )
+
+    async def _send(self, operation: str, call: Callable[[], object]) -> bool:
+        from kubernetes.client import ApiException
+        from urllib3.exceptions import HTTPError
+
+        self.exporter.called("kubernetes", operation)
+        try:
+            await call_off_loop(call)
+        except ApiException as error:
+            reason = str(error.status)
+            said = _status_message(error.body) or error.reason
+        except (HTTPError, OSError) as error:
+            reason = said = type(error).__name__
+        else:
+            return True
+        self.exporter.failed("kubernetes", operation, reason)
+        _log.warning("%s was not taken by the API server: %s", operation, said)
+        return False
+
+
+def _status_message(body: str | bytes | None) -> str | None:
+    try:
+        return str(json.loads(body or "{}").get("message") or "") or None
+    except (ValueError, AttributeError):
+        return None

@@ -1,0 +1,56 @@
+"""/metrics, /healthz and /readyz over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from ippolicy.account.exporter import CONTENT_TYPE, Exporter
+from ippolicy.account.health import Health
+
+
+class Server:
+    """Serves from memory; a scrape or probe asks nobody anything."""
+
+    def __init__(
+        self,
+        exporter: Exporter,
+        *,
+        alive: Callable[[], Health],
+        ready: Callable[[], Health],
+        host: str,
+        port: int,
+    ) -> None:
+        app = web.Application()
+        app.router.add_get("/metrics", self._metrics)
+        app.router.add_get("/healthz", _answering(alive))
+        app.router.add_get("/readyz", _answering(ready))
+        self._exporter = exporter
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        self._host, self._port = host, port
+
+    async def start(self) -> None:
+        """Listen. Raises OSError when the port is taken."""
+        await self._runner.setup()
+        await web.TCPSite(self._runner, self._host, self._port).start()
+
+    async def stop(self) -> None:
+        """Stop listening."""
+        await self._runner.cleanup()
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on, which the system chose if it was given as 0."""
+        return int(self._runner.addresses[0][1])
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        return web.Response(body=self._exporter.render(), headers={"Content-Type": CONTENT_TYPE})
+
+
+def _answering(verdict: Callable[[], Health]) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def answer(_: web.Request) -> web.Response:
+        health = verdict()
+        return web.Response(text=health.text(), status=health.http_status)
+
+    return answer

@@ -1,0 +1,59 @@
+"""One clock for the whole sandbox, which may run faster than real time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from ippolicy.errors import SandboxError
+
+
+class SandboxClock:
+    """Unix-like time that passes `speed` times as fast as real time. Safe in any thread.
+
+    It starts at the real time of its making, so that stamps made with it look like today's.
+    Raises SandboxError for a speed that is not above 0.
+    """
+
+    def __init__(
+        self,
+        speed: float = 1.0,
+        *,
+        real_now: Callable[[], float] = time.time,
+        real_elapsed: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._elapsed = real_elapsed
+        self._pace = (_checked(speed), real_elapsed(), real_now())
+
+    @property
+    def speed(self) -> float:
+        """Seconds of this clock in one real second."""
+        return self._pace[0]
+
+    def set_speed(self, speed: float) -> None:
+        """Run at another speed from now on; sleepers still wake at the moment they wait for."""
+        self._pace = (_checked(speed), self._elapsed(), self.now())
+
+    def now(self) -> float:
+        """Seconds since 1970 on this clock; never goes back."""
+        speed, since, then = self._pace
+        return then + (self._elapsed() - since) * speed
+
+    def real_seconds(self, seconds: float) -> float:
+        """Real seconds that `seconds` of this clock take at the present speed."""
+        return seconds / self.speed
+
+    async def sleep(self, seconds: float) -> None:
+        """Let `seconds` of this clock go by."""
+        until = self.now() + max(0.0, seconds)
+        while True:
+            await asyncio.sleep(max(0.0, self.real_seconds(until - self.now())))
+            if self.now() >= until:
+                return
+
+
+def _checked(speed: float) -> float:
+    if not speed > 0:
+        raise SandboxError(f"clock speed {speed:g} stands still: give a number above 0")
+    return speed

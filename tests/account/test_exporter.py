@@ -1,0 +1,222 @@
+"""What /metrics serves: declared once, in true figures, and nothing of what is gone."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+import ippolicy
+from ippolicy.account import metrics
+from ippolicy.account.conditions import conditions
+from ippolicy.account.exporter import Exporter
+from ippolicy.account.metrics import Kind
+from ippolicy.account.view import View
+from ippolicy.act.outcome import OutcomeKind
+from ippolicy.facts import EnvEntry, SourceName, SourceState
+from views import NOW_S, a_daemon_set, a_decision, a_policy, a_snapshot, a_view
+
+Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+def an_exporter(*views: View) -> Exporter:
+    """An exporter after these passes."""
+    exporter = Exporter()
+    for view in views:
+        exporter.update(view, conditions(view, (), NOW_S))
+    return exporter
+
+
+def series(exporter: Exporter) -> Series:
+    """Every series that is served: (name, labels) -> value."""
+    text = exporter.render().decode()
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def value(exporter: Exporter, name: str, **labels: str) -> float:
+    """The value of one series."""
+    return series(exporter)[name, frozenset(labels.items())]
+
+
+def a_busy_exporter() -> Exporter:
+    """An exporter that serves every metric."""
+    exporter = an_exporter(a_view())
+    exporter.decided("default", "TargetsInPlace")
+    exporter.acted("default", OutcomeKind.WRITTEN)
+    exporter.restored("default", OutcomeKind.RESTORED)
+    exporter.posted("default", "ChangeStarted")
+    exporter.called("ec2", "DescribeSubnets")
+    exporter.failed("ec2", "DescribeSubnets", "Throttled")
+    exporter.looped(0.2)
+    return exporter
+
+
+@pytest.mark.parametrize(
+    ("name", "labels", "expected"),
+    [
+        ("ippolicy_nodes", {}, 10.0),
+        ("ippolicy_left_out_nodes", {"kind": "Fargate"}, 2.0),
+        ("ippolicy_pods", {}, 200.0),
+        ("ippolicy_held_addresses", {}, 420.0),
+        ("ippolicy_assigned_addresses", {}, 200.0),
+        ("ippolicy_warm_addresses", {}, 220.0),
+        ("ippolicy_enis", {}, 30.0),
+        ("ippolicy_present_held_addresses", {}, 420.0),
+        ("ippolicy_predicted_held_addresses", {}, 220.0),
+        ("ippolicy_savings_addresses", {}, 200.0),
+        ("ippolicy_evidence_seconds", {}, 7_200.0),
+        ("ippolicy_target", {"state": "in_force", "key": "WARM_ENI_TARGET"}, 1.0),
+        ("ippolicy_target", {"state": "recommended", "key": "MINIMUM_IP_TARGET"}, 20.0),
+        (
+            "ippolicy_targets_info",
+            {"state": "recommended", "targets": "WARM_IP_TARGET=2 MINIMUM_IP_TARGET=20"},
+            1.0,
+        ),
+        ("ippolicy_condition", {"type": "Ready", "status": "True"}, 1.0),
+        ("ippolicy_condition", {"type": "Ready", "status": "False"}, 0.0),
+        ("ippolicy_group_nodes", {"group": "group-0"}, 10.0),
+        ("ippolicy_group_held_addresses", {"group": "group-0"}, 420.0),
+        ("ippolicy_group_assigned_addresses", {"group": "group-0"}, 200.0),
+        ("ippolicy_group_warm_addresses", {"group": "group-0"}, 220.0),
+        (
+            "ippolicy_subnet_free_addresses",
+            {"subnet": "subnet-00000000000000001", "zone": "eu-west-1a"},
+            101.0,
+        ),
+        (
+            "ippolicy_subnet_usable_addresses",
+            {"subnet": "subnet-00000000000000001", "zone": "eu-west-1a"},
+            251.0,
+        ),
+        ("ippolicy_scrape_listed_endpoints", {}, 10.0),
+        ("ippolicy_scrape_read_endpoints", {}, 10.0),
+        ("ippolicy_scrape_stale_endpoints", {}, 0.0),
+        ("ippolicy_scrape_coverage_ratio", {}, 1.0),
+        ("ippolicy_source_up", {"source": "ec2-subnets"}, 1.0),
+        ("ippolicy_source_last_success_timestamp_seconds", {"source": "pods"}, NOW_S - 5),
+        ("ippolicy_last_pass_timestamp_seconds", {}, NOW_S),
+    ],
+)
+def test_a_pass_is_served_in_true_figures(
+    name: str, labels: dict[str, str], expected: float
+) -> None:
+    assert value(an_exporter(a_view()), name, policy="default", **labels) == expected
+
+
+def test_every_declared_metric_is_served_with_its_help_and_type() -> None:
+    exporter = a_busy_exporter()
+    text = exporter.render().decode()
+    for metric in metrics.CATALOGUE:
+        served = f"{metric.name}_total" if metric.kind is Kind.COUNTER else metric.name
+        assert f"# HELP {served} {metric.help}\n" in text
+        assert f"# TYPE {served} {metric.kind.value}\n" in text
+
+
+def test_nothing_is_served_that_is_not_declared() -> None:
+    names = set(re.findall(r"# TYPE (\S+)", a_busy_exporter().render().decode()))
+    declared = {m.name + "_total" * (m.kind is Kind.COUNTER) for m in metrics.CATALOGUE}
+    assert names == declared
+
+
+def test_names_follow_the_manners_of_prometheus() -> None:
+    assert len({metric.name for metric in metrics.CATALOGUE}) == len(metrics.CATALOGUE)
+    for metric in metrics.CATALOGUE:
+        assert re.fullmatch(r"ippolicy_[a-z0-9]+(_[a-z0-9]+)*", metric.name)
+        assert not metric.name.endswith("_total")
+        assert metric.help.endswith(".")
+        assert metric.unit
+
+
+def test_the_version_is_served() -> None:
+    assert value(Exporter(), "ippolicy_build_info", version=ippolicy.__version__) == 1.0
+
+
+def test_subnets_groups_and_targets_that_are_gone_are_served_no_more() -> None:
+    before = a_view(snapshot=a_snapshot(groups=2, subnets=3))
+    daemon_set = a_daemon_set({"WARM_IP_TARGET": EnvEntry("2")})
+    after = a_view(snapshot=a_snapshot(groups=1, subnets=1, daemon_set=daemon_set, left_out={}))
+    served = series(an_exporter(before, after))
+    assert served == series(an_exporter(after))
+    assert len(series(an_exporter(before))) > len(served)
+
+
+def test_a_policy_that_is_gone_leaves_nothing_behind() -> None:
+    exporter = an_exporter(a_view(policy=replace(a_policy(), name="other")))
+    exporter.decided("other", "TargetsInPlace")
+    rest = series(exporter)
+    exporter.update(a_view(), conditions(a_view(), (), NOW_S))
+    exporter.decided("default", "TargetsInPlace")
+    exporter.acted("default", OutcomeKind.FAILED)
+    exporter.posted("default", "WriteFailed")
+    assert series(exporter) != rest
+    exporter.forget("default")
+    assert series(exporter) == rest
+
+
+def test_forgetting_an_unknown_policy_is_no_error() -> None:
+    exporter = Exporter()
+    exporter.called("kubernetes", "default")
+    exporter.forget("default")
+    labels = {"kind": "kubernetes", "operation": "default"}
+    assert value(exporter, "ippolicy_api_calls_total", **labels) == 1.0
+
+
+def test_nodes_of_two_policies_for_one_daemon_set_are_counted_once() -> None:
+    younger = a_view(policy=replace(a_policy(), name="younger"), decision=None, rival="default")
+    served = series(an_exporter(a_view(), younger))
+    assert sum(v for (name, _), v in served.items() if name == "ippolicy_nodes") == 10.0
+    labels = {"policy": "younger", "type": "Conflict", "status": "True"}
+    assert served["ippolicy_condition", frozenset(labels.items())] == 1.0
+
+
+def test_a_source_that_never_answered_has_no_time() -> None:
+    sources = {SourceName.METRICS: SourceState(None, error="refused")}
+    served = series(an_exporter(a_view(snapshot=a_snapshot(sources=sources))))
+    assert (
+        served["ippolicy_source_up", frozenset({("policy", "default"), ("source", "metrics")})]
+        == 0.0
+    )
+    assert "ippolicy_source_last_success_timestamp_seconds" not in {name for name, _ in served}
+
+
+def test_without_a_recommendation_none_is_served() -> None:
+    view = a_view(decision=a_decision(fleet=None), snapshot=a_snapshot(daemon_set=None))
+    names = {name for name, _ in series(an_exporter(view))}
+    assert not names & {"ippolicy_savings_addresses", "ippolicy_target", "ippolicy_targets_info"}
+
+
+def test_counters_add_up() -> None:
+    exporter = Exporter()
+    exporter.called("scrape", "get", times=3)
+    exporter.called("scrape", "get")
+    exporter.failed("scrape", "get", "timeout", times=2)
+    labels = {"kind": "scrape", "operation": "get"}
+    assert value(exporter, "ippolicy_api_calls_total", **labels) == 4.0
+    assert value(exporter, "ippolicy_api_errors_total", **labels, reason="timeout") == 2.0
+
+
+def test_the_duration_of_the_loop_is_a_histogram() -> None:
+    exporter = Exporter()
+    for duration_s in (0.01, 0.2, 0.2, 99.0):
+        exporter.looped(duration_s)
+    name = "ippolicy_loop_duration_seconds"
+    assert value(exporter, f"{name}_bucket", le="0.01") == 1.0
+    assert value(exporter, f"{name}_bucket", le="0.25") == 3.0
+    assert value(exporter, f"{name}_bucket", le="30.0") == 3.0
+    assert value(exporter, f"{name}_bucket", le="+Inf") == 4.0
+    assert value(exporter, f"{name}_count") == 4.0
+    assert value(exporter, f"{name}_sum") == pytest.approx(99.41)
+
+
+def test_label_values_of_any_text_are_served_whole() -> None:
+    group = 'a"b\\c\nd'
+    snapshot = a_snapshot(1)
+    odd = replace(snapshot, nodes=(replace(snapshot.nodes[0], group=group),))
+    served = an_exporter(a_view(snapshot=odd))
+    assert value(served, "ippolicy_group_nodes", policy="default", group=group) == 1.0

@@ -1,0 +1,57 @@
+"""The embedded Kubernetes API, and an aws-node in a namespace of the test's own."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from aws_node import AwsNode
+from kubernetes import client, config
+
+from ippolicy.sandbox.kube import EmbeddedKube
+
+_NUMBERS = itertools.count()
+
+
+@dataclass(frozen=True)
+class LocalAPI:
+    """The embedded API, and a namespace in it."""
+
+    kube: EmbeddedKube
+    kubeconfig: Path
+    namespace: str
+
+    def client(self) -> client.ApiClient:
+        """A client that retries nothing, like the operator's own."""
+        made: client.ApiClient = config.new_client_from_config(str(self.kubeconfig))
+        made.rest_client.pool_manager.connection_pool_kw["retries"] = False
+        return made
+
+
+@pytest.fixture(scope="session")
+def kube(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[EmbeddedKube, Path]]:
+    """One embedded API for all tests here."""
+    embedded = EmbeddedKube()
+    with embedded.start_in_thread():
+        yield embedded, embedded.kubeconfig(tmp_path_factory.mktemp("kube") / "config")
+
+
+@pytest.fixture
+def kube_api(kube: tuple[EmbeddedKube, Path]) -> Iterator[LocalAPI]:
+    """The embedded API with a fresh namespace, and no faults left behind."""
+    embedded, kubeconfig = kube
+    api = LocalAPI(embedded, kubeconfig, f"act-{next(_NUMBERS)}")
+    client.CoreV1Api(api.client()).create_namespace({"metadata": {"name": api.namespace}})
+    yield api
+    embedded.faults.clear()
+
+
+@pytest.fixture
+def aws_node(kube_api: LocalAPI) -> AwsNode:
+    """aws-node with the CNI's defaults, as Helm installed it."""
+    node = AwsNode(kube_api)
+    node.create()
+    return node

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from builders import daemon_set, rollout
+from claims import US, read
+
+from ippolicy.act import history
+from ippolicy.act.history import IN_DOUBT_S, MAX_CHANGES
+from ippolicy.facts import Change, ChangePhase, EnvEntry, Record
+
+KEY = "WARM_IP_TARGET"
+AT_S = 1000.0
+
+
+def change(phase: ChangePhase = ChangePhase.INTENDED, **fields: Any) -> Change:
+    made = Change(
+        id="4-a",
+        policy="default",
+        phase=phase,
+        before={KEY: None},
+        after={KEY: "5"},
+        reason="SavesAddresses",
+        intended_at_s=AT_S,
+        generation=0 if phase is ChangePhase.INTENDED else 4,
+    )
+    return replace(made, **fields)
+
+
+def record(*changes: Change, uid: str = "ds-uid") -> Record:
+    return Record(uid, "policy-uid", {KEY: None}, changes)
+
+
+def phase(record: Record) -> ChangePhase | None:
+    return record.last_change.phase if record.last_change else None
+
+
+OURS = {US: {KEY: "all"}}
+
+
+@pytest.mark.parametrize("age_s", [0.0, IN_DOUBT_S, 1e6, -1e6])
+def test_an_intent_in_force_by_our_hand_is_rolling(age_s: float) -> None:
+    settled = history.settle(record(change()), read({KEY: "5"}, OURS), now_s=AT_S + age_s)
+    assert phase(settled) is ChangePhase.ROLLING
+    assert settled.changes[-1].generation == 3
+
+
+@pytest.mark.parametrize(
+    "live",
+    [
+        read({}),
+        read({KEY: "4"}, OURS),
+        read({KEY: "5"}, {"kubectl-set": {KEY: "all"}}),
+        read({KEY: "5"}, OURS, uid="another"),
+    ],
+    ids=["absent", "former", "by-hand", "recreated"],
+)
+def test_an_intent_not_in_force_waits_until_it_cannot_arrive_any_more(live: Any) -> None:
+    young = history.settle(record(change()), live, now_s=AT_S + IN_DOUBT_S - 1)
+    assert phase(young) is ChangePhase.INTENDED
+    for age_s in (IN_DOUBT_S, -3600.0):
+        old = history.settle(record(change()), live, now_s=AT_S + age_s)
+        assert old == record(), "the change goes, the originals stay"
+
+
+def test_what_is_settled_stays_so() -> None:
+    for closed in (record(), record(change(ChangePhase.COMPLETE))):
+        assert history.settle(closed, read({}), now_s=AT_S) == closed
+        assert history.advance(closed, daemon_set(), now_s=AT_S) == closed
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        ({"generation": 3}, ChangePhase.ROLLING),
+        ({"rollout": rollout(observed_generation=3)}, ChangePhase.ROLLING),
+        ({"rollout": rollout(observed_generation=4, updated=3)}, ChangePhase.ROLLING),
+        ({"rollout": rollout(observed_generation=4)}, ChangePhase.COMPLETE),
+        ({"generation": 5, "rollout": rollout(observed_generation=5)}, ChangePhase.COMPLETE),
+        ({"env": {KEY: EnvEntry("9")}, "generation": 5}, ChangePhase.SUPERSEDED),
+        ({"env": {}, "generation": 5}, ChangePhase.SUPERSEDED),
+        ({"uid": "another"}, ChangePhase.SUPERSEDED),
+    ],
+    ids=["old-facts", "unseen", "rolling", "done", "later-change", "set-anew", "gone", "recreated"],
+)
+def test_a_rollout_comes_to_its_end(facts: dict[str, Any], expected: ChangePhase) -> None:
+    now = replace(daemon_set({KEY: "5"}, generation=4), **facts)
+    ended = history.advance(record(change(ChangePhase.ROLLING)), now, now_s=AT_S + 60)
+    assert phase(ended) is expected
+    closed = expected is not ChangePhase.ROLLING
+    assert ended.changes[-1].completed_at_s == (AT_S + 60 if closed else None)
+
+
+def test_a_new_change_closes_the_one_before_it_and_keeps_the_originals() -> None:
+    live = read({KEY: "5"}, OURS)
+    newer = history.intended(live, {KEY: "7"}, policy="p", reason="r", now_s=AT_S + 9)
+    begun = history.begin(
+        record(change(ChangePhase.ROLLING)), live, newer, policy_uid="another-policy"
+    )
+    assert [c.phase for c in begun.changes] == [ChangePhase.SUPERSEDED, ChangePhase.INTENDED]
+    assert begun.originals == {KEY: None}
+    assert begun.policy_uid == "another-policy"
+    assert (newer.before, newer.after) == ({KEY: "5"}, {KEY: "7"})
+
+
+def test_a_recreated_daemon_set_has_its_own_originals() -> None:
+    live = read({KEY: "3"}, {"helm": {KEY: "all"}})
+    newer = history.intended(live, {KEY: "7"}, policy="p", reason="r", now_s=AT_S)
+    former = record(change(ChangePhase.COMPLETE), uid="another")
+    begun = history.begin(former, live, newer, policy_uid="p")
+    assert begun.originals == {KEY: EnvEntry("3")}
+    assert begun.daemon_set_uid == "ds-uid"
+    assert begun.changes == (*former.changes, newer)
+
+
+def test_only_the_last_changes_are_kept() -> None:
+    live = read({})
+    grown: Record | None = None
+    for number in range(MAX_CHANGES + 5):
+        newer = history.intended(live, {KEY: str(number)}, policy="p", reason="r", now_s=number)
+        grown = history.begin(grown, live, newer, policy_uid="p")
+    assert grown is not None
+    assert [c.after[KEY] for c in grown.changes] == [str(n) for n in range(5, MAX_CHANGES + 5)]
+
+
+def test_the_same_change_of_the_same_facts_has_the_same_id() -> None:
+    def id_of(value: str, **metadata: Any) -> str:
+        live = read({}, **metadata)
+        return history.intended(live, {KEY: value}, policy="p", reason="r", now_s=AT_S).id
+
+    assert id_of("5") == id_of("5")
+    assert id_of("5").startswith("4-")
+    assert len({id_of("5"), id_of("6"), id_of("5", resourceVersion="101")}) == 3

@@ -1,0 +1,71 @@
+"""One control plane for all tests of this folder; its logs stay in pytest's temporary folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from kubernetes import client
+
+from controlplane import ControlPlane
+from kubeapi import KubeAPI, fresh_namespace
+
+HERE = Path(__file__).parent
+CONFORMANCE = HERE.parent / "conformance"
+DEPLOY = HERE.parent.parent / "deploy"
+
+
+@pytest.fixture(scope="session")
+def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """A running control plane."""
+    with ControlPlane(folder=tmp_path_factory.mktemp("controlplane")) as plane:
+        yield plane
+
+
+@pytest.fixture(scope="session")
+def admin(plane: ControlPlane) -> Iterator[client.ApiClient]:
+    """A client that may do everything."""
+    with plane.client() as admin:
+        yield admin
+
+
+@pytest.fixture(scope="session")
+def deployed(plane: ControlPlane) -> ControlPlane:
+    """The control plane with everything applied that `kubectl apply -k deploy` applies."""
+    plane.kubectl("apply", "--server-side", "-k", str(DEPLOY))
+    established = "--for=condition=Established"
+    plane.kubectl("wait", established, "--timeout=20s", "crd/ippolicies.ippolicy.dev")
+    return plane
+
+
+@pytest.fixture(scope="session")
+def kubeconfig(plane: ControlPlane) -> Path:
+    """What the conformance tests run on here."""
+    return plane.admin_kubeconfig
+
+
+@pytest.fixture
+def kube_api(kubeconfig: Path) -> Iterator[KubeAPI]:
+    """The real API, with an empty namespace of the test's own."""
+    with fresh_namespace(kubeconfig) as api:
+        yield api
+
+
+class ConformanceTests(pytest.File):
+    """The modules of tests/conformance, as children of this folder and so with its fixtures."""
+
+    def collect(self) -> Iterator[pytest.Module]:
+        """Each module once."""
+        for path in sorted(CONFORMANCE.glob("test_*.py")):
+            nodeid = f"{self.nodeid}::{path.name}"
+            yield pytest.Module.from_parent(self, path=path, nodeid=nodeid)
+
+
+def pytest_pycollect_makemodule(
+    module_path: Path, parent: pytest.Collector
+) -> ConformanceTests | None:
+    """Give test_conformance.py the tests of another folder."""
+    if module_path.name != "test_conformance.py":
+        return None
+    return ConformanceTests.from_parent(parent, path=module_path)

@@ -1,0 +1,294 @@
+"""A decision says what to do, and why, from the facts alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from builders import (
+    CNI_DEFAULTS,
+    NOW_S,
+    change,
+    daemon_set,
+    node,
+    policy,
+    pool,
+    record,
+    rollout,
+    snapshot,
+    trace,
+)
+from ippolicy.api import IPPolicy
+from ippolicy.decide.decision import Inputs, decide
+from ippolicy.decide.gate import Limits
+from ippolicy.decide.history import NodeTrace
+from ippolicy.decide.types import Decision, Reason, Verdict
+from ippolicy.facts import (
+    ChangePhase,
+    Coverage,
+    EnvEntry,
+    LeftOut,
+    Record,
+    Snapshot,
+    SourceName,
+    SourceState,
+)
+from ippolicy.ipamd import PoolSettings, check_entry_point
+
+REPLACED = [(at_s, step) for at_s in range(300, 7_000, 600) for step in (-1, 1)]
+
+
+def made(
+    facts: Snapshot | None = None,
+    *,
+    by: IPPolicy | None = None,
+    traces: Sequence[NodeTrace] | None = None,
+    changes: Record | None = None,
+) -> Decision:
+    """The decision on the first story, with what a test changes about it."""
+    seen = [trace(n, events=REPLACED) for n in range(10)] if traces is None else traces
+    return decide(
+        Inputs(
+            policy=by or policy(),
+            snapshot=facts or snapshot(),
+            traces=seen,
+            record=changes,
+            limits=Limits(),
+        )
+    )
+
+
+def test_the_first_story_finds_the_values_that_were_found_by_hand() -> None:
+    decision = made()
+    assert decision.verdict is Verdict.CHANGE
+    assert decision.reason is Reason.SAVES_ADDRESSES
+    assert decision.env == {"WARM_IP_TARGET": "2", "MINIMUM_IP_TARGET": "20"}
+    assert decision.fleet is not None
+    assert (decision.fleet.present.held, decision.fleet.predicted.held) == (420, 220)
+
+
+def test_each_group_has_its_own_advice() -> None:
+    nodes = (node(0), node(1, group="green"))
+    pods = {"node-0": 20, "node-1": 3}
+    pools = {"node-0": pool(0), "node-1": pool(1, held=28, assigned=3, enis=2)}
+    facts = snapshot(2, nodes=nodes, pods_per_node=pods, pools=pools)
+    traces = [trace(0), trace(1, level=3, group="green")]
+    blue, green = made(facts, traces=traces).groups
+    assert (blue.group, blue.nodes, blue.pods) == ("blue", 1, 20)
+    assert (green.group, green.nodes, green.pods) == ("green", 1, 3)
+    assert blue.recommendation.targets.minimum_ip == 20
+    assert green.recommendation.targets.minimum_ip == 3
+
+
+def test_the_same_facts_give_the_same_decision() -> None:
+    assert made() == made()
+
+
+@pytest.mark.parametrize(
+    ("facts", "reason"),
+    [
+        ({"daemon_set": None}, Reason.NO_DAEMON_SET),
+        ({"daemon_set": daemon_set(has_container=False, env={})}, Reason.NO_CONTAINER),
+        ({"nodes": ()}, Reason.NO_NODES),
+    ],
+)
+def test_without_something_to_tune_there_is_no_recommendation(
+    facts: dict[str, Any], reason: Reason
+) -> None:
+    decision = made(snapshot(**facts))
+    assert (decision.verdict, decision.reason, decision.fleet) == (Verdict.HOLD, reason, None)
+
+
+def test_a_daemon_set_that_was_not_looked_for_yet_is_not_called_missing() -> None:
+    never = SourceState(succeeded_at_s=None, error="connection refused")
+    sources = {**snapshot().sources, SourceName.DAEMON_SET: never}
+    decision = made(snapshot(daemon_set=None, sources=sources))
+    assert decision.reason is Reason.FACTS_STALE
+    assert decision.message == "daemonset was never read: connection refused"
+
+
+def test_nodes_that_are_left_out_are_named_when_no_other_is_there() -> None:
+    decision = made(snapshot(nodes=(), left_out={LeftOut.FARGATE: 3, LeftOut.AUTO_MODE: 2}))
+    assert decision.message == (
+        "no node with a warm pool was found (2 AutoMode, 3 Fargate left out)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "entry", "says"),
+    [
+        ("WARM_IP_TARGET", EnvEntry(None, {"configMapKeyRef": {"name": "cni"}}), "valueFrom"),
+        ("MINIMUM_IP_TARGET", EnvEntry("ten"), "'ten' is not a number"),
+        ("ENABLE_PREFIX_DELEGATION", EnvEntry(None, {"fieldRef": {}}), "valueFrom"),
+    ],
+)
+def test_an_env_entry_that_cannot_be_read_stops_writes_but_not_advice(
+    key: str, entry: EnvEntry, says: str
+) -> None:
+    decision = made(snapshot(daemon_set=daemon_set({**CNI_DEFAULTS, key: entry})))
+    assert decision.reason is Reason.ENV_UNREADABLE
+    assert says in decision.message
+    assert decision.fleet is not None
+
+
+def test_too_little_evidence_changes_nothing() -> None:
+    decision = made(traces=[trace(n, span_s=3_599) for n in range(10)])
+    assert (decision.verdict, decision.reason) == (Verdict.HOLD, Reason.LOW_CONFIDENCE)
+    assert decision.message == "demand was watched for 3599 s of demand.minEvidence 1h"
+
+
+def test_values_that_are_there_already_are_not_written_again() -> None:
+    env = {"WARM_IP_TARGET": "2", "MINIMUM_IP_TARGET": "20"}
+    held = {f"node-{n}": pool(n, held=22) for n in range(10)}
+    decision = made(snapshot(daemon_set=daemon_set(env), pools=held))
+    assert (decision.verdict, decision.reason) == (Verdict.HOLD, Reason.TARGETS_IN_PLACE)
+
+
+def test_holding_more_needs_a_cause() -> None:
+    env = {"WARM_IP_TARGET": "1", "MINIMUM_IP_TARGET": "20"}
+    held = {f"node-{n}": pool(n, held=21) for n in range(10)}
+    decision = made(snapshot(daemon_set=daemon_set(env), pools=held))
+    assert decision.reason is Reason.STARTS_FASTER
+    rarely = [
+        trace(n, events=[*((s, 1) for s in range(60, 7_000, 60)), *REPLACED[:2]]) for n in (0,)
+    ]
+    lone = snapshot(1, daemon_set=daemon_set(env), pools={"node-0": pool(0, held=21)})
+    enough = replace(lone, daemon_set=daemon_set({**env, "MINIMUM_IP_TARGET": "130"}))
+    wide = policy({"bounds": {"minimumIPTarget": {"max": 200}}})
+    assert made(enough, by=wide, traces=rarely).reason is Reason.SAVING_TOO_SMALL
+
+
+def test_minimum_without_warm_is_called_a_trap() -> None:
+    decision = made(snapshot(daemon_set=daemon_set({"MINIMUM_IP_TARGET": "5"})))
+    (trap,) = decision.traps
+    assert "pod 6 gets no address" in trap
+
+
+def test_a_daemon_set_that_cannot_start_is_called_a_trap() -> None:
+    env = {"ENABLE_PREFIX_DELEGATION": "true", "WARM_PREFIX_TARGET": "0"}
+    (trap,) = made(snapshot(daemon_set=daemon_set(env))).traps
+    assert trap.startswith("aws-node cannot start")
+
+
+def test_bounds_hold_and_the_one_that_binds_is_named() -> None:
+    tight = policy({"bounds": {"minimumIPTarget": {"max": 10}, "warmIPTarget": {"min": 4}}})
+    decision = made(by=tight)
+    assert decision.fleet is not None
+    targets = decision.fleet.targets
+    assert (targets.warm_ip, targets.minimum_ip) == (4, 10)
+    assert decision.fleet.uncapped.minimum_ip == 20
+    assert decision.fleet.binding == "bounds.warmIPTarget.min"
+
+
+def test_a_smaller_demand_must_have_lasted_through_the_stabilization() -> None:
+    dropped = [trace(n, level=40, events=[(5_700, -1)] * 20) for n in range(10)]
+    decision = made(by=policy({"objective": {"maxDelayedStarts": "50%"}}), traces=dropped)
+    assert decision.fleet is not None
+    assert decision.fleet.targets.minimum_ip == 40
+
+
+def test_a_node_of_unknown_type_counts_as_it_is() -> None:
+    decision = made(snapshot(limits={}, unknown_types=frozenset({"r5.xlarge"})))
+    assert decision.fleet is not None
+    assert decision.fleet.predicted == decision.fleet.present
+
+
+entries = st.one_of(
+    st.builds(
+        EnvEntry, st.sampled_from(["", "0", "1", "5", "-1", "+3", "007", "true", "x", "9" * 30])
+    ),
+    st.just(EnvEntry(None, {"fieldRef": {}})),
+)
+envs = st.dictionaries(
+    st.sampled_from(
+        [
+            "WARM_ENI_TARGET",
+            "WARM_IP_TARGET",
+            "MINIMUM_IP_TARGET",
+            "WARM_PREFIX_TARGET",
+            "ENABLE_PREFIX_DELEGATION",
+            "IP_COOLDOWN_PERIOD",
+        ]
+    ),
+    entries,
+)
+events = st.lists(st.tuples(st.floats(0, 7_200), st.sampled_from([1, -1])), max_size=30)
+
+
+@st.composite
+def specs(draw: st.DrawFn) -> dict[str, Any]:
+    """Any spec that the CRD lets through, as far as decisions look at it."""
+    low = draw(st.integers(1, 40))
+    least = draw(st.integers(0, 120))
+    return {
+        "mode": draw(st.sampled_from(["Off", "Recommend", "Apply", "Apply", "Apply"])),
+        "bounds": {
+            "warmIPTarget": {"min": low, "max": low + draw(st.integers(0, 40))},
+            "minimumIPTarget": {"min": least, "max": least + draw(st.integers(0, 200))},
+        },
+        "objective": {"maxDelayedStarts": draw(st.sampled_from(["0%", "0.5%", "10%", "100%"]))},
+        "demand": {"minEvidence": draw(st.sampled_from(["1s", "1h", "3h"]))},
+        "change": {
+            "minSaving": draw(st.sampled_from(["0%", "5%", "50%"])),
+            "stabilization": draw(st.sampled_from(["0s", "30m", "3h"])),
+        },
+    }
+
+
+@given(
+    spec=specs(),
+    env=envs,
+    level=st.integers(0, 120),
+    happened=events,
+    covered=st.integers(0, 10),
+    stale=st.sampled_from([None, *SourceName]),
+    updated=st.integers(0, 10),
+    paused=st.booleans(),
+    phase=st.sampled_from([None, *ChangePhase]),
+)
+def test_no_input_leads_to_a_write_that_the_invariants_forbid(
+    spec: dict[str, Any],
+    env: Mapping[str, EnvEntry],
+    level: int,
+    happened: list[tuple[float, int]],
+    covered: int,
+    stale: SourceName | None,
+    updated: int,
+    *,
+    paused: bool,
+    phase: ChangePhase | None,
+) -> None:
+    facts = snapshot(
+        daemon_set=daemon_set(env, rollout=rollout(updated=updated)),
+        coverage=Coverage(listed=10, read=covered, stale=10 - covered),
+    )
+    if stale is not None:
+        facts = replace(facts, sources={**facts.sources, stale: SourceState(NOW_S - 4_000)})
+    by = policy(spec, annotations={"ippolicy.dev/paused": str(paused).lower()})
+    changes = None if phase is None else record(change(phase=phase))
+    decision = made(facts, by=by, traces=[trace(level=level, events=happened)], changes=changes)
+
+    if decision.verdict is Verdict.HOLD:
+        assert not decision.env
+        return
+    assert by.spec.mode == "Apply"
+    assert not paused
+    assert covered >= 8
+    assert updated == 10
+    assert phase not in (ChangePhase.INTENDED, ChangePhase.ROLLING)
+    assert stale is None or stale.value.startswith("ec2")
+    bounds = by.spec.bounds
+    warm, minimum = int(decision.env["WARM_IP_TARGET"]), int(decision.env["MINIMUM_IP_TARGET"])
+    assert bounds.warm_ip_target.min <= warm <= bounds.warm_ip_target.max
+    assert bounds.minimum_ip_target.min <= minimum <= bounds.minimum_ip_target.max
+    literal = {key: entry.value for key, entry in env.items() if entry.value is not None}
+    result = literal | dict(decision.env)
+    # A cooldown that aws-node cannot read was there before us, and is not ours to mend.
+    result.pop("IP_COOLDOWN_PERIOD", None)
+    check_entry_point(result)
+    assert PoolSettings.from_env(result).targets.warm_ip >= 1

@@ -1,0 +1,117 @@
+"""A policy is applied, addresses are saved; it goes, and all is as it was."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+
+import pytest
+
+from ippolicy.sandbox.fleet import KubeRefused
+from worlds import (
+    HELD_AFTER,
+    HELD_BEFORE,
+    SOON,
+    World,
+    changed,
+    condition,
+    targets,
+    wait_until_applied,
+)
+
+
+def test_a_policy_saves_addresses_and_its_deletion_puts_everything_back(world: World) -> None:
+    with world() as sandbox:
+        assert sandbox.report().held == HELD_BEFORE
+        before = targets(sandbox)
+        generation = sandbox.daemonset()["metadata"]["generation"]
+        sandbox.operator.start()
+        sandbox.apply_policy(SOON)
+        wait_until_applied(sandbox)
+        sandbox.settle()
+        assert sandbox.report().held == HELD_AFTER
+        assert targets(sandbox) == before | {"WARM_IP_TARGET": "1", "MINIMUM_IP_TARGET": "4"}
+        assert sandbox.daemonset()["metadata"]["generation"] == generation + 1
+        assert our_fields(sandbox.daemonset()) == {"WARM_IP_TARGET", "MINIMUM_IP_TARGET"}
+
+        sandbox.delete_policy()
+        sandbox.wait(lambda: sandbox.policy() is None, "the policy to go")
+        assert targets(sandbox) == before
+        assert sandbox.daemonset()["metadata"]["generation"] == generation + 2
+        sandbox.wait(sandbox.rolled_out, "the rollout of the originals")
+        assert sandbox.operator.stop() == 0
+
+
+def our_fields(daemon_set: dict[str, object]) -> set[str]:
+    """The env entries that our field manager holds; fails if it holds anything else."""
+    metadata = json.loads(json.dumps(daemon_set))["metadata"]
+    ours = [e for e in metadata["managedFields"] if e["manager"] == "ippolicy-operator"]
+    (entry,) = ours
+    assert entry["operation"] == "Apply"
+    path = ("f:spec", "f:template", "f:spec", "f:containers", 'k:{"name":"aws-node"}')
+    fields = entry["fieldsV1"]
+    for step in path:
+        assert set(fields) == {step}
+        fields = fields[step]
+    assert set(fields) - {".", "f:name"} == {"f:env"}
+    return {json.loads(key.removeprefix("k:"))["name"] for key in fields["f:env"] if key != "."}
+
+
+def test_status_and_metrics_and_probes_tell_what_happened(world: World) -> None:
+    with world() as sandbox:
+        sandbox.operator.start()
+        sandbox.apply_policy(SOON)
+        wait_until_applied(sandbox)
+        sandbox.settle()
+        held = f'ippolicy_held_addresses{{policy="default"}} {HELD_AFTER}.0'
+        sandbox.wait(lambda: held in page(f"{sandbox.operator.url}/metrics"), "the held metric")
+        assert page(f"{sandbox.operator.url}/healthz") == "ok\n"
+        assert page(f"{sandbox.operator.url}/readyz") == "ok\n"
+        policy = sandbox.policy()
+        assert policy is not None
+        status = policy["status"]
+        assert status["recommendation"]["text"] == "WARM_IP_TARGET=1 MINIMUM_IP_TARGET=4"
+        assert [change["phase"] for change in status["changes"]] == ["Complete"]
+        assert {subnet["usable"] for subnet in status["subnets"]} == {251}
+        reasons = [event["reason"] for event in sandbox.events()]
+        assert reasons.count("ChangeStarted") == 1
+        assert reasons.count("ChangeComplete") == 1
+
+
+def page(url: str) -> str:
+    """The body of a page of the operator."""
+    with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310  (our own loopback URL)
+        return str(answer.read().decode())
+
+
+def test_recommend_and_a_pause_write_nothing(world: World) -> None:
+    with world() as sandbox:
+        generation = sandbox.daemonset()["metadata"]["generation"]
+        sandbox.operator.start()
+        sandbox.apply_policy({**SOON, "mode": "Recommend"})
+        sandbox.wait(condition(sandbox, "LowConfidence", "False"), "enough evidence")
+        sandbox.wait(condition(sandbox, "Ready", "True", "ModeRecommend"), "a recommendation")
+        assert not changed(sandbox)
+        sandbox.annotate_policy({"ippolicy.dev/paused": "true"})
+        sandbox.apply_policy(SOON)
+        sandbox.wait(condition(sandbox, "Paused", "True"), "condition Paused")
+        assert sandbox.daemonset()["metadata"]["generation"] == generation
+        sandbox.annotate_policy({"ippolicy.dev/paused": None})
+        sandbox.wait(lambda: changed(sandbox), "the targets once the pause is over")
+
+
+@pytest.mark.parametrize(
+    ("spec", "says"),
+    [
+        ({"mode": "Auto"}, 'supported values: "Off", "Recommend", "Apply"'),
+        ({"bounds": {"warmIPTarget": {"min": 9, "max": 3}}}, "lower min or raise max"),
+        ({"demand": {"window": "1 day"}}, "spec.demand.window"),
+        ({"objective": {"maxDelayedStarts": "half"}}, "spec.objective.maxDelayedStarts"),
+    ],
+)
+def test_nonsense_is_refused_by_the_api_server(
+    world: World, spec: dict[str, object], says: str
+) -> None:
+    with world(nodes=0) as sandbox, pytest.raises(KubeRefused) as refused:
+        sandbox.apply_policy(spec)
+    assert says in str(refused.value)

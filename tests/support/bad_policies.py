@@ -1,0 +1,243 @@
+"""IPPolicy specs that must be refused, and what must be said; and specs at the edge that must not.
+
+One table for everybody who refuses: the types of `ippolicy.api`, the embedded API server, and a
+real API server that holds the CRD's schema and CEL rules.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class BadPolicy:
+    """A spec that must be refused, with what each refusal must contain."""
+
+    name: str
+    spec: Any
+    says: tuple[str, ...]
+
+    def resource(self) -> dict[str, Any]:
+        """The whole object, ready to be sent."""
+        return resource(self.name, self.spec)
+
+
+def resource(name: str, spec: Any) -> dict[str, Any]:
+    """An IPPolicy object with this spec."""
+    return {
+        "apiVersion": "ippolicy.dev/v1alpha1",
+        "kind": "IPPolicy",
+        "metadata": {"name": name},
+        "spec": spec,
+    }
+
+
+_DURATION = "such as 30s, 15m, 1h30m or 24h"
+_SHARE = "must be a share from 0% to 100%, such as 0.5%"
+_ORDER = "min must be at most max: lower min or raise max"
+_SUBNET = "must be a subnet id such as subnet-0123456789abcdef0"
+
+BAD_POLICIES: tuple[BadPolicy, ...] = (
+    BadPolicy("mode-unknown", {"mode": "Auto"}, ("spec.mode", '"Off", "Recommend", "Apply"')),
+    BadPolicy("mode-lower-case", {"mode": "apply"}, ("spec.mode", "Unsupported value")),
+    BadPolicy("mode-number", {"mode": 1}, ("spec.mode", "must be of type string")),
+    BadPolicy("spec-list", [], ("spec", "must be of type object")),
+    BadPolicy(
+        "goal-unknown",
+        {"objective": {"goal": "Cheap"}},
+        ("spec.objective.goal", '"SaveAddresses", "Balanced", "FastStart"'),
+    ),
+    BadPolicy(
+        "share-without-percent",
+        {"objective": {"maxDelayedStarts": "0.5"}},
+        ("spec.objective.maxDelayedStarts", _SHARE),
+    ),
+    BadPolicy(
+        "share-above-hundred",
+        {"objective": {"maxDelayedStarts": "100.1%"}},
+        ("spec.objective.maxDelayedStarts", _SHARE),
+    ),
+    BadPolicy("share-negative", {"change": {"minSaving": "-5%"}}, (_SHARE,)),
+    BadPolicy("share-number", {"change": {"minSaving": 5}}, ("must be of type string",)),
+    BadPolicy("share-long", {"change": {"minSaving": "5.000000000%"}}, ("Too long",)),
+    BadPolicy(
+        "calls-zero",
+        {"objective": {"maxEC2CallsPerMinute": 0}},
+        ("spec.objective.maxEC2CallsPerMinute", "greater than or equal to 1"),
+    ),
+    BadPolicy(
+        "calls-text",
+        {"objective": {"maxEC2CallsPerMinute": "60"}},
+        ("spec.objective.maxEC2CallsPerMinute", "must be of type integer"),
+    ),
+    BadPolicy(
+        "warm-ip-crossed",
+        {"bounds": {"warmIPTarget": {"min": 5, "max": 2}}},
+        ("spec.bounds.warmIPTarget", _ORDER),
+    ),
+    BadPolicy(
+        "warm-ip-crosses-default",
+        {"bounds": {"warmIPTarget": {"min": 33}}},
+        ("spec.bounds.warmIPTarget", _ORDER),
+    ),
+    BadPolicy(
+        "minimum-ip-crossed",
+        {"bounds": {"minimumIPTarget": {"min": 9, "max": 8}}},
+        ("spec.bounds.minimumIPTarget", _ORDER),
+    ),
+    BadPolicy(
+        "warm-prefix-crossed",
+        {"bounds": {"warmPrefixTarget": {"min": 5}}},
+        ("spec.bounds.warmPrefixTarget", _ORDER),
+    ),
+    BadPolicy(
+        "warm-ip-zero",
+        {"bounds": {"warmIPTarget": {"min": 0}}},
+        ("spec.bounds.warmIPTarget.min", "must be at least 1: with WARM_IP_TARGET=0"),
+    ),
+    BadPolicy(
+        "warm-prefix-zero",
+        {"bounds": {"warmPrefixTarget": {"min": 0}}},
+        ("spec.bounds.warmPrefixTarget.min", "must be at least 1: with WARM_PREFIX_TARGET=0"),
+    ),
+    BadPolicy(
+        "minimum-ip-negative",
+        {"bounds": {"minimumIPTarget": {"min": -1}}},
+        ("spec.bounds.minimumIPTarget.min", "greater than or equal to 0"),
+    ),
+    BadPolicy(
+        "warm-ip-huge",
+        {"bounds": {"warmIPTarget": {"max": 1025}}},
+        ("spec.bounds.warmIPTarget.max", "less than or equal to 1024"),
+    ),
+    BadPolicy(
+        "bound-fraction",
+        {"bounds": {"warmIPTarget": {"min": 1.5}}},
+        ("spec.bounds.warmIPTarget.min", "must be of type integer"),
+    ),
+    BadPolicy("window-words", {"demand": {"window": "1 day"}}, ("spec.demand.window", _DURATION)),
+    BadPolicy("window-days", {"demand": {"window": "1d"}}, ("spec.demand.window", _DURATION)),
+    BadPolicy(
+        "window-zero", {"demand": {"window": "0s", "minEvidence": "1s"}}, ("from 1s to 720h",)
+    ),
+    BadPolicy("window-long", {"demand": {"window": "721h"}}, ("from 1s to 720h",)),
+    BadPolicy("window-negative", {"demand": {"window": "-1h"}}, (_DURATION,)),
+    BadPolicy("window-endless", {"demand": {"window": "1h1m1s1h1m1s1h1m1s"}}, ("Too long", "16")),
+    BadPolicy(
+        "evidence-above-window",
+        {"demand": {"window": "30m"}},
+        ("spec.demand", "minEvidence must be at most window"),
+    ),
+    BadPolicy(
+        "evidence-above-default-window",
+        {"demand": {"minEvidence": "25h"}},
+        ("spec.demand", "minEvidence must be at most window"),
+    ),
+    BadPolicy("cooldown-number", {"change": {"cooldown": 60}}, ("must be of type string",)),
+    BadPolicy("cooldown-long", {"change": {"cooldown": "169h"}}, ("from 0s to 168h",)),
+    BadPolicy("stabilization-empty", {"change": {"stabilization": ""}}, ("from 0s to 24h",)),
+    BadPolicy(
+        "changes-none", {"change": {"maxPerDay": 0}}, ("spec.change.maxPerDay", "equal to 1")
+    ),
+    BadPolicy(
+        "changes-many", {"change": {"maxPerDay": 49}}, ("spec.change.maxPerDay", "equal to 48")
+    ),
+    BadPolicy(
+        "method-unknown",
+        {"apply": {"method": "Helm"}},
+        ("spec.apply.method", '"Auto", "DaemonSet", "None"'),
+    ),
+    BadPolicy(
+        "take-over-unknown",
+        {"apply": {"takeOver": ["MAX_ENI"]}},
+        ("spec.apply.takeOver[0]", "WARM_IP_TARGET"),
+    ),
+    BadPolicy(
+        "take-over-twice",
+        {"apply": {"takeOver": ["WARM_IP_TARGET", "WARM_IP_TARGET"]}},
+        ("spec.apply.takeOver", "Duplicate value"),
+    ),
+    BadPolicy(
+        "namespace-upper-case",
+        {"daemonSetRef": {"namespace": "Kube-System"}},
+        ("spec.daemonSetRef.namespace", "must be the name of a namespace"),
+    ),
+    BadPolicy(
+        "name-with-slash",
+        {"daemonSetRef": {"name": "kube-system/aws-node"}},
+        ("spec.daemonSetRef.name", "must be the name of a DaemonSet"),
+    ),
+    BadPolicy(
+        "subnet-name",
+        {"subnets": {"selector": {"ids": ["private-a"]}}},
+        ("spec.subnets.selector.ids[0]", _SUBNET),
+    ),
+    BadPolicy(
+        "subnet-twice",
+        {"subnets": {"selector": {"ids": ["subnet-01234567"] * 2}}},
+        ("spec.subnets.selector.ids", "Duplicate value"),
+    ),
+    BadPolicy(
+        "subnets-many",
+        {"subnets": {"selector": {"ids": [f"subnet-{i:08x}" for i in range(101)]}}},
+        ("spec.subnets.selector.ids", "Too many", "100"),
+    ),
+    BadPolicy(
+        "tag-without-key",
+        {"subnets": {"selector": {"tags": {"": "yes"}}}},
+        ("spec.subnets.selector.tags", "each tag key must have 1 to 128 characters"),
+    ),
+    BadPolicy(
+        "tag-number",
+        {"subnets": {"selector": {"tags": {"team": 5}}}},
+        ("spec.subnets.selector.tags.team", "must be of type string"),
+    ),
+    BadPolicy(
+        "tags-many",
+        {"subnets": {"selector": {"tags": {f"t{i}": "x" for i in range(11)}}}},
+        ("spec.subnets.selector.tags", "Too many", "10"),
+    ),
+    BadPolicy("on-delete-unknown", {"onDelete": "Keep"}, ("spec.onDelete", '"Restore", "Retain"')),
+    BadPolicy("n" * 64, {}, ("metadata.name must have at most 63 characters",)),
+)
+
+GOOD_SPECS: dict[str, Any] = {
+    "empty": {},
+    "nothing": None,
+    "nulls": {"mode": None, "bounds": None, "demand": {"window": None}},
+    "seconds": {
+        "demand": {"window": "10s", "minEvidence": "1s"},
+        "change": {"stabilization": "0s", "cooldown": "0s", "maxPerDay": 48},
+    },
+    "limits": {
+        "objective": {"maxDelayedStarts": "100%", "maxEC2CallsPerMinute": 100_000},
+        "bounds": {
+            "warmIPTarget": {"min": 1, "max": 1024},
+            "minimumIPTarget": {"min": 1024, "max": 1024},
+            "warmPrefixTarget": {"min": 64, "max": 64},
+        },
+        "demand": {"window": "720h", "minEvidence": "720h"},
+        "change": {"stabilization": "24h", "cooldown": "168h", "minSaving": "0%"},
+    },
+    "long-duration": {"demand": {"window": "1.5h30m0.250s"}},
+    "all-keys": {
+        "mode": "Apply",
+        "apply": {
+            "method": "DaemonSet",
+            "takeOver": [
+                "WARM_ENI_TARGET",
+                "WARM_IP_TARGET",
+                "MINIMUM_IP_TARGET",
+                "WARM_PREFIX_TARGET",
+            ],
+        },
+        "subnets": {
+            "selector": {
+                "ids": ["subnet-01234567", "subnet-0123456789abcdef0"],
+                "tags": {"kubernetes.io/role/cni": "1", "é" * 128: ""},
+            }
+        },
+        "onDelete": "Retain",
+    },
+}

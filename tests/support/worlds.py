@@ -1,0 +1,64 @@
+"""Small clusters for scenarios, with an operator that looks often and a policy that acts soon."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+from ippolicy.sandbox.cluster import Layout, Sandbox
+
+OFTEN = {
+    "IPPOLICY_INTERVAL": "300ms",
+    "IPPOLICY_SCRAPE_INTERVAL": "1s",
+    "IPPOLICY_SCRAPE_TIMEOUT": "500ms",
+    "IPPOLICY_EC2_SUBNETS_INTERVAL": "2s",
+    "IPPOLICY_EC2_INSTANCES_INTERVAL": "2s",
+    "IPPOLICY_STATUS_INTERVAL": "1s",
+    "IPPOLICY_WATCH_BACKOFF_MAX": "1s",
+}
+SOON: Mapping[str, Any] = {
+    "mode": "Apply",
+    "demand": {"minEvidence": "2s"},
+    "change": {"stabilization": "0s", "cooldown": "0s", "maxPerDay": 48},
+}
+HELD_BEFORE, HELD_AFTER = 3 * 28, 3 * 5  # of three r5.xlarge nodes with four steady pods each
+
+World = Callable[..., AbstractContextManager[Sandbox]]
+"""Called with fields of `Layout` to be changed; gives a sandbox to be used in `with`."""
+
+
+def small(**changes: Any) -> Layout:
+    """Three nodes with four pods each in one subnet, at ten times real time."""
+    settings = OFTEN | changes.pop("operator_settings", {})
+    fields = {"nodes": 3, "pods_per_node": 4, "subnets": ("10.0.0.0/24",), "speed": 10.0}
+    return Layout(**{**fields, **changes}, operator_settings=settings)
+
+
+def targets(sandbox: Sandbox) -> dict[str, str]:
+    """The warm targets in the DaemonSet's env."""
+    return {key: value for key, value in sandbox.env().items() if key.endswith("_TARGET")}
+
+
+def changed(sandbox: Sandbox) -> bool:
+    """Whether the operator's targets are in the env."""
+    return {"WARM_IP_TARGET", "MINIMUM_IP_TARGET"} <= set(targets(sandbox))
+
+
+def condition(sandbox: Sandbox, kind: str, status: str, says: str = "") -> Callable[[], bool]:
+    """Whether a condition has this status, and a reason or message that holds `says`."""
+
+    def holds() -> bool:
+        found = sandbox.conditions().get(kind, {})
+        text = f"{found.get('reason')} {found.get('message')}"
+        return found.get("status") == status and says in text
+
+    return holds
+
+
+def wait_until_applied(sandbox: Sandbox) -> None:
+    """Wait until the policy's targets are in force on every node."""
+    sandbox.wait(lambda: changed(sandbox), "the targets")
+    sandbox.wait(sandbox.rolled_out, "the rollout")
+    sandbox.wait(condition(sandbox, "Applied", "True"), "condition Applied")
+    sandbox.wait(condition(sandbox, "Progressing", "False"), "the end of the rollout in status")
