@@ -6,7 +6,7 @@ import inspect
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ippolicy.account import events
@@ -202,6 +202,7 @@ def test_what_is_forgotten_may_come_again() -> None:
     assert seen.admit("default", EVENT, 1.0) == 1
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 9), st.floats(0, 5_000)), max_size=60))
 def test_the_deduplicator_is_bounded_and_loses_no_first_event(
     arrivals: list[tuple[int, float]],

@@ -191,6 +191,13 @@ def test_without_a_recommendation_none_is_served() -> None:
     assert not names & {"ippolicy_savings_addresses", "ippolicy_target", "ippolicy_targets_info"}
 
 
+def test_nodes_that_were_not_read_count_as_nodes_only() -> None:
+    exporter = an_exporter(a_view(snapshot=a_snapshot(2, pools={})))
+    labels = {"policy": "default", "group": "group-0"}
+    assert value(exporter, "ippolicy_group_nodes", **labels) == 2.0
+    assert value(exporter, "ippolicy_group_held_addresses", **labels) == 0.0
+
+
 def test_counters_add_up() -> None:
     exporter = Exporter()
     exporter.called("scrape", "get", times=3)

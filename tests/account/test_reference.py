@@ -13,7 +13,6 @@ from ippolicy.api import IPPolicy
 from ippolicy.ipamd import WarmTargets
 
 REFERENCE = Path(__file__).parents[2] / "docs/reference"
-GUIDE = Path(__file__).parents[2] / "docs/user/policy.md"
 
 
 def test_the_shipped_pages_are_the_generated_ones() -> None:

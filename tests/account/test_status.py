@@ -227,7 +227,7 @@ def test_a_very_large_cluster_stays_below_64_kib() -> None:
 _wild = st.text(alphabet=st.sampled_from('a\n\x00\u2028é漢😀"\\'), min_size=40, max_size=400)
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(_wild, st.integers(1, 500))
 def test_no_names_make_the_document_too_large(text: str, count: int) -> None:
     snapshot = a_snapshot(3)
@@ -247,6 +247,30 @@ def test_no_names_make_the_document_too_large(text: str, count: int) -> None:
         record=a_record(*(a_change(id=str(i), reason=text) for i in range(30))),
     )
     assert json_bytes(document(view)) <= MAX_BYTES
+
+
+def test_the_longest_list_is_cut_first_and_what_is_cut_is_counted() -> None:
+    status: dict[str, Any] = {
+        "changes": ["c" * 50] * 4,
+        "groups": ["g" * 30] * 4,
+        "subnets": ["s"] * 4,
+        "moreGroups": 5,
+    }
+    cut = bounded(status, max_bytes=200)
+    assert {key: len(cut[key]) for key in ("changes", "groups", "subnets")} == {
+        "changes": 1,
+        "groups": 2,
+        "subnets": 4,
+    }
+    assert cut["moreGroups"] == 7
+
+
+def test_nodes_that_were_not_read_add_nothing() -> None:
+    snapshot = a_snapshot(2)
+    view = a_view(snapshot=replace(snapshot, pools={"node-1": snapshot.pools["node-1"]}))
+    status = document(view)
+    assert (status["totals"]["nodes"], status["totals"]["held"]) == (2, 42)
+    assert status["groups"][0]["held"] == 42
 
 
 def test_what_has_no_lists_is_left_as_it_is() -> None:
@@ -373,12 +397,14 @@ def merged(target: Any, patch: Any) -> Any:
     return result
 
 
+@settings(deadline=None)
 @given(_documents, _documents)
 def test_the_patch_makes_the_old_document_into_the_new(old: Any, new: Any) -> None:
     assert merged(old, merge_patch(old, new)) == new
     assert (merge_patch(old, new) == {}) is (old == new)
 
 
+@settings(deadline=None)
 @given(_documents)
 def test_a_document_never_differs_from_itself(status: Any) -> None:
     assert not changed(status, status)

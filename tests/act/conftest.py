@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from aws_node import AwsNode
-from kubernetes import client, config
+from kubernetes import client
 
+from aws_node import AwsNode
+from ippolicy.kube import api_client, load_configuration
 from ippolicy.sandbox.kube import EmbeddedKube
 
 _NUMBERS = itertools.count()
@@ -25,10 +26,8 @@ class LocalAPI:
     namespace: str
 
     def client(self) -> client.ApiClient:
-        """A client that retries nothing, like the operator's own."""
-        made: client.ApiClient = config.new_client_from_config(str(self.kubeconfig))
-        made.rest_client.pool_manager.connection_pool_kw["retries"] = False
-        return made
+        """A client like the operator's own."""
+        return api_client(load_configuration(str(self.kubeconfig)))
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +43,8 @@ def kube_api(kube: tuple[EmbeddedKube, Path]) -> Iterator[LocalAPI]:
     """The embedded API with a fresh namespace, and no faults left behind."""
     embedded, kubeconfig = kube
     api = LocalAPI(embedded, kubeconfig, f"act-{next(_NUMBERS)}")
-    client.CoreV1Api(api.client()).create_namespace({"metadata": {"name": api.namespace}})
+    namespace = client.V1Namespace(metadata=client.V1ObjectMeta(name=api.namespace))
+    client.CoreV1Api(api.client()).create_namespace(namespace)
     yield api
     embedded.faults.clear()
 

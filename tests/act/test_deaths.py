@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from aws_node import AwsNode, decision, policy
 from kubernetes.client import ApiClient, ApiException
 from urllib3.connectionpool import HTTPConnectionPool
 from urllib3.exceptions import ReadTimeoutError
 
+from aws_node import AwsNode, decision, policy
 from ippolicy.act import Actor, OutcomeKind
 from ippolicy.act.history import IN_DOUBT_S
 from ippolicy.errors import ActError
@@ -48,7 +48,7 @@ class Fate:
             raise ApiException(status=429, reason="Too Many Requests")
         if self.how == "not carried out":
             raise ApiException(status=503, reason="Service Unavailable")
-        answer = request()
+        request()
         if self.how == "killed after":
             raise Killed
         raise ReadTimeoutError(HTTPConnectionPool("127.0.0.1"), "/", "the answer was lost")

@@ -3,10 +3,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from claims import US, read
 from hypothesis import given
 from hypothesis import strategies as st
 
+from claims import US, read
 from ippolicy.act.env import TARGET_KEYS, env_patch, restoring_patch
 from ippolicy.errors import ActError, EntryPointRefused
 from ippolicy.facts import EnvEntry
@@ -40,7 +40,7 @@ def put_in(env: dict[str, Any], entries: list[dict[str, Any]]) -> dict[str, str]
 def test_no_trap_is_ever_written_whatever_is_there_and_whatever_is_asked(
     env: dict[str, Any], held: dict[str, dict[str, str]], wanted: dict[str, str]
 ) -> None:
-    live = read(env, {"creator": {}} | held)
+    live = read(env, {"creator": {}, **held})
     try:
         entries = env_patch(live, wanted)
     except (ActError, EntryPointRefused):
@@ -59,7 +59,7 @@ def test_no_trap_is_ever_written_whatever_is_there_and_whatever_is_asked(
 def test_an_apply_names_what_is_wanted_or_ours_and_nothing_else(
     env: dict[str, Any], held: dict[str, dict[str, str]], wanted: dict[str, str]
 ) -> None:
-    live = read(env, {"creator": {}} | held)
+    live = read(env, {"creator": {}, **held})
     try:
         entries = env_patch(live, wanted)
     except (ActError, EntryPointRefused):

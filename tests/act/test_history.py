@@ -4,9 +4,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+
 from builders import daemon_set, rollout
 from claims import US, read
-
 from ippolicy.act import history
 from ippolicy.act.history import IN_DOUBT_S, MAX_CHANGES
 from ippolicy.facts import Change, ChangePhase, EnvEntry, Record

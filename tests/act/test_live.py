@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import pytest
-from claims import US, managed_entry, read
 
+from claims import US, managed_entry, read
 from ippolicy.act.live import Claim
 
 

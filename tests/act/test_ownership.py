@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from claims import US, read
 
+from claims import US, read
 from ippolicy.act.ownership import (
     Standing,
     check_ownership,
@@ -67,7 +67,9 @@ def test_a_conflict_names_every_key_its_manager_and_the_ways_out() -> None:
 
 
 def test_one_listed_key_does_not_let_the_others_pass() -> None:
-    live = read({KEY: "2", "WARM_ENI_TARGET": "1"}, {"helm": {KEY: "all", "WARM_ENI_TARGET": "all"}})
+    live = read(
+        {KEY: "2", "WARM_ENI_TARGET": "1"}, {"helm": {KEY: "all", "WARM_ENI_TARGET": "all"}}
+    )
     wanted = {KEY: "5", "WARM_ENI_TARGET": "0"}
     assert conflicts(live, wanted, (KEY,)) == {"WARM_ENI_TARGET": "helm"}
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from kubernetes.client import ApiException
 from kubernetes.config import ConfigException
-from urllib3.exceptions import MaxRetryError, ProtocolError, ReadTimeoutError
 from urllib3.connectionpool import HTTPConnectionPool
+from urllib3.exceptions import MaxRetryError, ProtocolError, ReadTimeoutError
 
 from ippolicy.act.outcome import OutcomeKind, outcome_of
 from ippolicy.act.requests import TIMEOUT_S, CallFailed, send
@@ -107,7 +107,11 @@ def test_a_changed_object_is_not_a_field_conflict() -> None:
 def test_field_conflicts_name_each_key_and_manager() -> None:
     path = '.spec.template.spec.containers[name="aws-node"].env[name="{}"].value'
     causes = [
-        {"reason": "FieldManagerConflict", "message": 'conflict with "eks"', "field": path.format("A")},
+        {
+            "reason": "FieldManagerConflict",
+            "message": 'conflict with "eks"',
+            "field": path.format("A"),
+        },
         {
             "reason": "FieldManagerConflict",
             "message": 'conflict with "helm" using apps/v1',

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from claims import US, read
 
+from claims import US, read
 from ippolicy.act.env import restoring_patch
 from ippolicy.act.restoring import restoration
 from ippolicy.facts import EnvEntry

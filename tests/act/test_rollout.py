@@ -4,8 +4,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from builders import daemon_set, rollout
 
+from builders import daemon_set, rollout
 from ippolicy.act import RolloutPhase, RolloutWatch, rollout_state
 from ippolicy.facts import DaemonSetFacts
 
@@ -38,7 +38,12 @@ ROLLING = {"observed_generation": 2, "updated": 4, "available": 9}
             "10 of 10 pods updated, 3 of 10 pods available",
         ),
         (facts(observed_generation=2), 600, RolloutPhase.COMPLETE, "10 of 10 pods updated"),
-        (facts(observed_generation=2, desired=0, updated=0, available=0), 0, RolloutPhase.COMPLETE, "0"),
+        (
+            facts(observed_generation=2, desired=0, updated=0, available=0),
+            0,
+            RolloutPhase.COMPLETE,
+            "0",
+        ),
     ],
 )
 def test_where_a_rollout_stands(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ippolicy.api import Duration, Share
@@ -76,6 +76,7 @@ def test_text_that_is_no_share_is_refused(text: str) -> None:
         Share(text)
 
 
+@settings(deadline=None)
 @given(st.from_regex(DURATION_PATTERN, fullmatch=True).filter(lambda text: len(text) <= 16))
 def test_whatever_the_duration_pattern_lets_through_is_read(text: str) -> None:
     parts = re.findall(r"([0-9.]+)(ms|s|m|h)", text)
@@ -83,11 +84,13 @@ def test_whatever_the_duration_pattern_lets_through_is_read(text: str) -> None:
     assert Duration(text).seconds == pytest.approx(sum(float(n) * units[u] for n, u in parts))
 
 
+@settings(deadline=None)
 @given(st.from_regex(DURATION_PATTERN, fullmatch=True).filter(lambda text: len(text) <= 16))
 def test_no_duration_overflows_the_nanoseconds_of_go(text: str) -> None:
     assert Duration(text).seconds * 1e9 < 2**63
 
 
+@settings(deadline=None)
 @given(st.from_regex(SHARE_PATTERN, fullmatch=True))
 def test_whatever_the_share_pattern_lets_through_is_a_fraction(text: str) -> None:
     assert 0.0 <= Share(text).fraction <= 1.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -164,6 +164,7 @@ _json = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(_json)
 def test_any_spec_is_either_read_or_refused_in_single_lines(spec: Any) -> None:
     found = problems(resource("x", spec))
@@ -178,6 +179,7 @@ _bounds = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(_bounds)
 def test_bounds_are_accepted_only_when_a_safe_value_lies_between_them(
     bounds: dict[str, int],

@@ -267,8 +267,8 @@ def test_a_failed_pod_is_replaced(fleet: Fleet) -> None:
     until(
         lambda: (
             settled(fleet, 1)
-            and fleet.bound(1)
-            and fleet.pods()[0]["metadata"]["uid"] != pod["metadata"]["uid"]
+            and (pods := fleet.bound(1))
+            and pods[0]["metadata"]["uid"] != pod["metadata"]["uid"]
         ),
         within_s=20,
     )

@@ -34,7 +34,8 @@ def test_a_watch_gives_every_change_after_its_version(kube_api: KubeAPI) -> None
     make(kube_api, "a")
     changed = relabel(kube_api, "a", x="y")
     kube_api.call("DELETE", kube_api.path("configmaps", "a"))
-    events = kube_api.watch(kube_api.path("configmaps"), resourceVersion=since)
+    path = kube_api.path("configmaps")
+    events = kube_api.watch(path, labelSelector="mine", resourceVersion=since)
     first, second, third = itertools.islice(events, 3)
     assert [event["type"] for event in (first, second, third)] == ["ADDED", "MODIFIED", "DELETED"]
     assert first["object"]["kind"] == "ConfigMap"
@@ -95,8 +96,8 @@ def test_a_watch_of_one_object(kube_api: KubeAPI) -> None:
 
 def test_a_watch_ends_after_its_timeout(kube_api: KubeAPI) -> None:
     path = kube_api.path("configmaps")
-    events = kube_api.watch(path, resourceVersion=version(kube_api), timeoutSeconds=1)
-    assert list(events) == []
+    query = {"resourceVersion": version(kube_api), "timeoutSeconds": 1}
+    assert list(kube_api.watch(path, labelSelector="mine", **query)) == []
 
 
 def test_a_bookmark_tells_the_version_reached(kube_api: KubeAPI) -> None:

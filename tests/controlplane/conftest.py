@@ -23,6 +23,17 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
         yield plane
 
 
+@pytest.fixture(autouse=True)
+def everything_still_runs(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Blame a test during which a part of the control plane ended, not the ones that follow."""
+    used: list[ControlPlane] = [
+        request.getfixturevalue(name) for name in request.fixturenames if name == "plane"
+    ]
+    yield
+    for plane in used:
+        plane.pids()
+
+
 @pytest.fixture(scope="session")
 def admin(plane: ControlPlane) -> Iterator[client.ApiClient]:
     """A client that may do everything."""
@@ -41,7 +52,13 @@ def deployed(plane: ControlPlane) -> ControlPlane:
 
 @pytest.fixture(scope="session")
 def kubeconfig(plane: ControlPlane) -> Path:
-    """What the conformance tests run on here."""
+    """What the conformance tests run on here.
+
+    The server is started anew first: one that has seen everything since version 1 has forgotten
+    nothing yet, and could not show how it refuses a watch from a forgotten version.
+    """
+    plane.kill_api_server()
+    plane.start_api_server()
     return plane.admin_kubeconfig
 
 

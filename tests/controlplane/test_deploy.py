@@ -28,7 +28,6 @@ ALLOWED: list[Right] = [
     ("patch", "ippolicy.dev/ippolicies", "", "default"),
     ("patch", "ippolicy.dev/ippolicies/status", "", "default"),
     ("watch", "apiextensions.k8s.io/customresourcedefinitions", "", ""),
-    ("create", "events", "kube-system", ""),
     ("create", "events", "default", ""),
     ("watch", "apps/daemonsets", "kube-system", ""),
     ("get", "apps/daemonsets", "kube-system", "aws-node"),
@@ -39,6 +38,7 @@ ALLOWED: list[Right] = [
     ("delete", "configmaps", "kube-system", "ippolicy-record-aws-node"),
 ]
 DENIED: list[Right] = [
+    ("create", "events", "kube-system", ""),
     ("get", "secrets", "kube-system", "any"),
     ("list", "secrets", "", ""),
     ("patch", "nodes", "", "node-a"),

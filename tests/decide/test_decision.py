@@ -122,9 +122,9 @@ def test_nodes_that_are_left_out_are_named_when_no_other_is_there() -> None:
 @pytest.mark.parametrize(
     ("key", "entry", "says"),
     [
-        ("WARM_IP_TARGET", EnvEntry(None, {"configMapKeyRef": {"name": "cni"}}), "valueFrom"),
-        ("MINIMUM_IP_TARGET", EnvEntry("ten"), "'ten' is not a number"),
-        ("ENABLE_PREFIX_DELEGATION", EnvEntry(None, {"fieldRef": {}}), "valueFrom"),
+        ("WARM_IP_TARGET", EnvEntry(None, {"configMapKeyRef": {"name": "cni"}}), "comes from"),
+        ("MINIMUM_IP_TARGET", EnvEntry("ten"), "'ten' is not a whole number"),
+        ("ENABLE_PREFIX_DELEGATION", EnvEntry(None, {"fieldRef": {}}), "comes from"),
     ],
 )
 def test_an_env_entry_that_cannot_be_read_stops_writes_but_not_advice(

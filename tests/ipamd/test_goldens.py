@@ -10,6 +10,7 @@ from random import Random
 
 import check_goldens
 import pytest
+from ipamd_goldens import bench
 from ipamd_goldens.report import Row, differs_from_constant, differs_from_range
 
 GOLDENS = Path(__file__).parent / "goldens"
@@ -36,6 +37,7 @@ def test_a_three_day_run_of_each_family_is_ours() -> None:
 
 
 @pytest.mark.full
+@pytest.mark.timeout(600)
 def test_every_three_day_run_is_ours() -> None:
     report = check_goldens.check([*BENCH_TRACES, *BENCH])
     assert (report.rows, report.mismatches) == (22, [])
@@ -102,13 +104,17 @@ def test_a_call_too_many_and_a_look_that_changed_in_between_are_found() -> None:
 @pytest.mark.parametrize(
     ("field", "factor"), [("idle", 1.3), ("idle", 0.7), ("calls_total", 1.5), ("calls_total", 0.5)]
 )
-def test_a_changed_three_day_run_is_found(field: str, factor: float) -> None:
+def test_a_changed_three_day_run_is_found(
+    field: str, factor: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench, "RUNS", (2, 4))
     row = copy.deepcopy(next(r for r in BENCH if r["setting"] == "W=16" and r["seed"] == 1))
     row[field] = [value * factor for value in row[field]]
     assert len(check_goldens.check([*BENCH_TRACES, row]).mismatches) == 1
 
 
-def test_changed_delays_and_numbers_of_pods_are_found() -> None:
+def test_changed_delays_and_numbers_of_pods_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "RUNS", (2, 4))
     row = copy.deepcopy(next(r for r in BENCH if r["setting"] == "W=5,M=16"))
     row["delayed_pct"] = [5.0, 4.0, 6.0]
     row["pods"] += 1

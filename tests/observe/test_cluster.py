@@ -162,6 +162,20 @@ async def test_a_pod_on_its_way_out_gives_way_to_the_next() -> None:
         assert [pod.name for pod in cluster.aws_node_pods(REF)] == ["aws-1"]
 
 
+async def test_a_ready_pod_without_an_address_is_found_at_its_node_s() -> None:
+    rig = Rig()
+    ready = {"conditions": [{"type": "Ready", "status": "True"}]}
+    addresses = [{"type": "InternalIP", "address": "10.0.0.1"}]
+    for name in ("a", "b"):
+        rig.api.at(NODES).put(name, status={"addresses": addresses})
+    pods = rig.api.at(AWS_NODE)
+    pods.put("up", namespace="kube-system", spec={"nodeName": "a"}, status=ready)
+    pods.put("not-yet", namespace="kube-system", spec={"nodeName": "b"})
+    async with rig.running() as cluster:
+        found = {pod.name: pod.address for pod in cluster.aws_node_pods(REF)}
+        assert found == {"up": "10.0.0.1", "not-yet": ""}
+
+
 async def test_pods_of_another_daemon_set_do_not_serve_this_one() -> None:
     rig = Rig()
     rig.node("a")

@@ -110,7 +110,7 @@ async def test_instances_then_subnets_then_types_are_asked_once_and_kept() -> No
     assert [s.subnet_id for s in rig.facts.subnets_of(rig.nodes)] == ["s1", "s2"]
     assert [s.subnet_id for s in rig.facts.subnets_of(rig.nodes[:1])] == ["s1"]
     limits, unknown = rig.facts.limits_of(rig.nodes)
-    assert (set(limits), unknown) == ({"m5.large"}, {"made.up"})
+    assert (set(limits), unknown) == ({"m5.large"}, frozenset({"made.up"}))
     assert rig.facts.limits_of(rig.nodes[:1])[1] == frozenset()
     assert await rig.later(5) == []
     assert await rig.later(56) == [("subnets", ["s1", "s2"])]

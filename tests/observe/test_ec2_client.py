@@ -235,7 +235,7 @@ def test_pages_are_followed_to_the_last() -> None:
         (raised.ConnectTimeoutError(endpoint_url="x"), "Timeout"),
         (raised.ReadTimeoutError(endpoint_url="x"), "Timeout"),
         (raised.EndpointConnectionError(endpoint_url="x"), "Unreachable"),
-        (raised.SSLError(endpoint_url="x", error="y"), "Unreachable"),
+        (raised.SSLError(endpoint_url="x", error=OSError()), "Unreachable"),
         (ResponseParserError("x"), "Garbage"),
     ],
 )

@@ -121,7 +121,7 @@ async def test_a_token_that_was_refused_is_asked_for_again(tmp_path: Path) -> No
 
     async with serving(strict) as url:
         path = kubeconfig(tmp_path / "config", url, token="old")
-        configuration = load_configuration(str(path))
+        configuration: Any = load_configuration(str(path))
 
         def rotate(held: Any) -> None:
             held.api_key["BearerToken"] = f"Bearer {next(tokens)}"

@@ -111,7 +111,7 @@ class World:
         )
 
     async def pod(self, name: str, node: str, namespace: str = "default", **metadata: Any) -> None:
-        spec = {"nodeName": node, "containers": [{"name": "c", "image": "i"}]}
+        spec: dict[str, Any] = {"nodeName": node, "containers": [{"name": "c", "image": "i"}]}
         if namespace == "kube-system":
             spec["hostNetwork"] = True
         body = {
@@ -199,11 +199,12 @@ async def test_nothing_is_lost_while_watches_drop_and_history_is_forgotten(tmp_p
         await it.observer.set_refs([REF])
         await it.observer.start()
         await it.ready()
-        it.kube.faults.add(Fault(match=("watch", "pods"), status=503, times=4))
+        it.kube.faults.add(Fault(match=("watch", "pods"), status=503))
         it.kube.drop_watches()
         for number in range(15):
             await it.delete_pod(f"p{number}")
         await it.pod("late", "a")
+        it.kube.faults.clear()
         await until_real(lambda: it.observer.snapshot(REF, time.time()).pods_per_node == {"a": 6})
         assert sum(event.change for event in it.events) == 6 - 20
         assert sum(event.change < 0 for event in it.events) == 15

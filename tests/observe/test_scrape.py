@@ -29,12 +29,12 @@ class Pages:
         self.most_at_once = 0
         self.gate: asyncio.Event | None = None
 
-    async def __call__(self, target: AwsNodePod) -> bytes:
-        self.at_s.setdefault(target.node, []).append(self.clock())
+    async def __call__(self, pod: AwsNodePod) -> bytes:
+        self.at_s.setdefault(pod.node, []).append(self.clock())
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         try:
-            answer = self.pages[target.node]
+            answer = self.pages[pod.node]
             await (self.gate.wait() if self.gate else asyncio.sleep(0))
         finally:
             self.at_once -= 1

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
-from kubeapi import APPLY, MERGE, STRATEGIC, daemon_set, until
 from kubernetes.client import ApiClient, ApiException, AppsV1Api, CoreV1Api
 
 from ippolicy.act import Actor, Outcome
@@ -16,6 +15,7 @@ from ippolicy.api import IPPolicy
 from ippolicy.decide.types import Decision, Reason, Verdict
 from ippolicy.facts import DaemonSetFacts, DaemonSetRef
 from ippolicy.facts.daemonset import FIELD_MANAGER
+from kubeapi import APPLY, MERGE, STRATEGIC, daemon_set, until
 
 NOW_S = 1_800_000_000.0
 CNI_ENV = {"WARM_ENI_TARGET": "1", "WARM_PREFIX_TARGET": "1", "ENABLE_PREFIX_DELEGATION": "false"}
@@ -151,15 +151,15 @@ class AwsNode:
         entries = self.raw()["metadata"].get("managedFields") or ()
         return next((e["fieldsV1"] for e in entries if e["manager"] == FIELD_MANAGER), {})
 
-    def kubectl_set(self, manager: str = "kubectl-set", **env: str | None) -> None:
+    def kubectl_set(self, env: Mapping[str, str | None]) -> None:
         """Change env by an ordinary patch, as `kubectl set env` does; None removes an entry."""
         entries = [
             {"name": key, "$patch": "delete"} if value is None else {"name": key, "value": value}
             for key, value in env.items()
         ]
-        self._patch(_template(entries), STRATEGIC, manager)
+        self._patch(_template(entries), STRATEGIC, "kubectl-set")
 
-    def apply_as(self, manager: str, *, force: bool = False, **env: str) -> None:
+    def apply_as(self, manager: str, env: Mapping[str, str], *, force: bool = False) -> None:
         """Set env by server-side apply, as EKS or Argo CD do."""
         body = _template([{"name": key, "value": value} for key, value in env.items()])
         body |= {"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "aws-node"}}
@@ -171,12 +171,13 @@ class AwsNode:
 
     def carry_out(
         self,
-        *take_over: str,
+        env: Mapping[str, str],
+        *,
+        take_over: Iterable[str] = (),
         actor: Actor | None = None,
         decided_on: DaemonSetFacts | None = None,
-        **env: str,
     ) -> Outcome:
-        """Carry out a decision for `env`, made on the facts of now."""
+        """Carry out a decision for `env`, made on the facts of now unless others are given."""
         outcome = (actor or self.actor()).carry_out(
             policy=policy(*take_over),
             ref=self.ref,

@@ -174,6 +174,11 @@ BAD_POLICIES: tuple[BadPolicy, ...] = (
         ("spec.subnets.selector.ids[0]", _SUBNET),
     ),
     BadPolicy(
+        "subnet-null",
+        {"subnets": {"selector": {"ids": [None]}}},
+        ("spec.subnets.selector.ids[0]", "must be of type string"),
+    ),
+    BadPolicy(
         "subnet-twice",
         {"subnets": {"selector": {"ids": ["subnet-01234567"] * 2}}},
         ("spec.subnets.selector.ids", "Duplicate value"),

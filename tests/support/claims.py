@@ -26,7 +26,9 @@ def read(
     `claims` maps "manager" or "manager:Operation" -> env key -> all | from | name | value | whole.
     """
     entries = [
-        {"name": key, "value": value} if isinstance(value, str) else {"name": key, "valueFrom": value}
+        {"name": key, "value": value}
+        if isinstance(value, str)
+        else {"name": key, "valueFrom": value}
         for key, value in env.items()
     ]
     held = {"creator": {}} if claims is None else claims

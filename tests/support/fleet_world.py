@@ -49,6 +49,15 @@ class World:
     async def aws_node_pod(self) -> Object:
         return (await self.pods("k8s-app=aws-node"))[0]
 
+    async def rolled_out(self) -> bool:
+        found = await self.client.get(AWS_NODE)
+        status = found["status"]
+        return bool(
+            status.get("observedGeneration") == found["metadata"]["generation"]
+            and status.get("updatedNumberScheduled") == len(self.nodes)
+            and status.get("numberAvailable") == len(self.nodes)
+        )
+
     async def daemon_set_status(self) -> Object:
         status: Object = (await self.client.get(AWS_NODE))["status"]
         return status

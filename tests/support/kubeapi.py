@@ -16,6 +16,8 @@ from urllib.parse import urlencode
 import urllib3
 from kubernetes import client, config
 
+from ippolicy.sandbox.kube import EmbeddedKube
+
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
@@ -54,7 +56,9 @@ class KubeAPI:
 
     def client(self) -> client.ApiClient:
         """A client of its own, logged in."""
-        api: client.ApiClient = config.new_client_from_config(str(self.kubeconfig))
+        api: client.ApiClient = config.new_client_from_config(  # type: ignore[no-untyped-call]  # as shipped
+            str(self.kubeconfig)
+        )
         api.user_agent = "conformance/1.0"
         return api
 
@@ -115,6 +119,14 @@ class KubeAPI:
                     yield json.loads(line)
         finally:
             answer.close()
+
+
+@dataclass(frozen=True)
+class Served:
+    """A running embedded API, and a client's view of it."""
+
+    kube: EmbeddedKube
+    api: KubeAPI
 
 
 @contextlib.contextmanager

@@ -6,7 +6,10 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
+from ippolicy.sandbox import manifests
 from ippolicy.sandbox.cluster import Layout, Sandbox
+
+AWS_NODE = f"{manifests.DAEMON_SETS}/aws-node"
 
 OFTEN = {
     "IPPOLICY_INTERVAL": "300ms",
@@ -62,3 +65,24 @@ def wait_until_applied(sandbox: Sandbox) -> None:
     sandbox.wait(sandbox.rolled_out, "the rollout")
     sandbox.wait(condition(sandbox, "Applied", "True"), "condition Applied")
     sandbox.wait(condition(sandbox, "Progressing", "False"), "the end of the rollout in status")
+
+
+def set_env_from_field(sandbox: Sandbox, key: str, field_path: str) -> None:
+    """Let an env entry of aws-node come from a field of its pod."""
+    entry = {"name": key, "valueFrom": {"fieldRef": {"fieldPath": field_path}}}
+    containers = [{"name": "aws-node", "env": [entry]}]
+    patch = {"spec": {"template": {"spec": {"containers": containers}}}}
+    kind = "application/strategic-merge-patch+json"
+    sandbox.run(sandbox.client.patch(AWS_NODE, patch, kind=kind))
+
+
+def delete_daemon_set(sandbox: Sandbox) -> None:
+    """Delete aws-node, and wait until it is gone."""
+    sandbox.run(sandbox.client.delete(AWS_NODE))
+    sandbox.wait(lambda: sandbox.run(sandbox.client.find(AWS_NODE)) is None, "aws-node to go")
+
+
+def create_daemon_set(sandbox: Sandbox, env: Mapping[str, str | None]) -> None:
+    """Install aws-node with the chart's env, changed by `env`."""
+    body = manifests.aws_node_daemon_set(env)
+    sandbox.run(sandbox.client.apply(AWS_NODE, body, manager=manifests.INSTALLER))

@@ -13,10 +13,9 @@ from ippolicy.account.view import View
 from ippolicy.account.words import one_line, span
 from ippolicy.act.outcome import OutcomeKind
 from ippolicy.act.rollout import RolloutPhase
-from ippolicy.api import EnvKey
+from ippolicy.decide.environment import read_environment
 from ippolicy.decide.types import Reason
-from ippolicy.facts import EnvEntry, SourceName, SourceState
-from ippolicy.ipamd.settings import parse_int
+from ippolicy.facts import SourceName, SourceState
 
 _CLUSTER_SOURCES = (
     SourceName.NODES,
@@ -66,33 +65,9 @@ def _daemon_set(view: View) -> Iterator[Fault]:
 
 def _env(view: View) -> Iterator[Fault]:
     daemon_set = view.snapshot.daemon_set
-    if daemon_set is None:
-        return
-    for key in EnvKey:
-        entry = daemon_set.env.get(key)
-        problem = None if entry is None else _env_problem(key, entry)
-        if problem is not None:
-            yield Fault("EnvUnreadable", problem)
-
-
-def _env_problem(key: EnvKey, entry: EnvEntry) -> str | None:
-    if entry.value is None:
-        return f"{key} comes from {value_from(entry)}: give it a literal value in the DaemonSet"
-    if parse_int(entry.value) is None:
-        return (
-            f"{key}={one_line(entry.value, 40)!r} is not a whole number, so ipamd uses its default:"
-            " set a whole number or remove the entry"
-        )
-    return None
-
-
-def value_from(entry: EnvEntry) -> str:
-    """Where an env entry without a literal value comes from, such as "configMapKeyRef cni/warm"."""
-    for kind, reference in (entry.source or {}).items():
-        if isinstance(reference, dict):
-            parts = (reference.get("name"), reference.get("key") or reference.get("fieldPath"))
-            return one_line(f"{kind} {'/'.join(str(part) for part in parts if part)}", 120)
-    return "valueFrom"
+    if daemon_set is not None:
+        for problem in read_environment(daemon_set.env).unreadable:
+            yield Fault("EnvUnreadable", one_line(problem))
 
 
 def _traps(view: View) -> Iterator[Fault]:

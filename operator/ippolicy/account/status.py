@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ippolicy.account.conditions import conditions
-from ippolicy.account.faults import value_from
 from ippolicy.account.view import View
 from ippolicy.account.words import env_text, one_line, shown_targets, span, timestamp
 from ippolicy.api import EnvKey
@@ -121,7 +120,7 @@ def _in_force(daemon_set: DaemonSetFacts | None) -> tuple[Setting, ...]:
             Setting(
                 key=key,
                 value=None if entry.value is None else one_line(entry.value, _VALUE_LENGTH),
-                value_from=value_from(entry) if entry.value is None else None,
+                value_from=one_line(entry.origin, 120) if entry.value is None else None,
                 owners=tuple(one_line(owner, _NAME_LENGTH) for owner in owners[:5]),
             )
         )

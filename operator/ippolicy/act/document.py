@@ -116,13 +116,9 @@ def _write_entry(entry: EnvEntry | None) -> dict[str, Any] | None:
 
 
 def _read_entry(entry: _Literal | _Source | None) -> EnvEntry | None:
-    match entry:
-        case None:
-            return None
-        case _Literal():
-            return EnvEntry(value=entry.value)
-        case _Source():
-            return EnvEntry(value=None, source=entry.value_from)
+    if isinstance(entry, _Source):
+        return EnvEntry(value=None, source=entry.value_from)
+    return EnvEntry(value=entry.value) if entry is not None else None
 
 
 def _write_change(change: Change) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def decide(inputs: Inputs) -> Decision:
     """What to do now for the DaemonSet of this policy, and why."""
     stop = _unusable(inputs)
     if stop is not None:
-        return _hold(inputs, stop)
+        return _hold(inputs, gate.off_gate(inputs.policy) or stop)
     daemon_set = inputs.snapshot.daemon_set
     assert daemon_set is not None  # noqa: S101  (_unusable has looked)
     environment = read_environment(daemon_set.env)
@@ -103,8 +103,8 @@ def _stop(inputs: Inputs, environment: Environment, fleet: Recommendation) -> St
     blocked = (
         gate.wish_gate(inputs.policy)
         or (Stop(Reason.ENV_UNREADABLE, unreadable[0]) if unreadable else None)
-        or gate.facts_gate(snapshot, inputs.limits)
         or gate.rollout_gate(daemon_set, inputs.record)
+        or gate.facts_gate(snapshot, inputs.limits)
     )
     if blocked is not None:
         return blocked

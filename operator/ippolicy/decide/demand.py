@@ -69,7 +69,8 @@ def quantile(histogram: NDArray[np.float64] | NDArray[np.int64], share: float) -
 def _time_at_level(
     trace: NodeTrace, times_s: NDArray[np.float64], changes: NDArray[np.int8], end_s: float
 ) -> NDArray[np.float64]:
-    levels = trace.level + np.concatenate(([0], np.cumsum(changes, dtype=np.int64)))
+    steps = np.cumsum(changes, dtype=np.int64)
+    levels = np.maximum(trace.level + np.concatenate(([0], steps)), 0)
     edges = np.clip(np.concatenate(([trace.since_s], times_s, [end_s])), trace.since_s, end_s)
     return np.bincount(levels, weights=np.diff(edges)).astype(np.float64)
 

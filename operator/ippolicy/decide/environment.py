@@ -52,12 +52,13 @@ def _unreadable(env: Mapping[str, EnvEntry]) -> list[str]:
             continue
         if entry.value is None:
             problems.append(
-                f"{key} comes from valueFrom, so its value is not known: give it a literal value"
+                f"{key} comes from {entry.origin}, so its value is not known: "
+                "give it a literal value in the DaemonSet"
             )
         elif key in EnvKey.__members__ and parse_int(entry.value) is None:
             problems.append(
-                f"{key}={entry.value!r} is not a number, so ipamd uses its default: "
-                "give a whole number or remove the entry"
+                f"{key}={entry.value[:40]!r} is not a whole number, so ipamd uses its default: "
+                "set a whole number or remove the entry"
             )
     return problems
 

@@ -47,10 +47,17 @@ class Stop:
     message: str
 
 
-def wish_gate(policy: IPPolicy) -> Stop | None:
-    """What the user has said."""
+def off_gate(policy: IPPolicy) -> Stop | None:
+    """Whether the user wants nothing but watching, so that nothing that is missing is a fault."""
     if policy.spec.mode is Mode.OFF:
         return Stop(Reason.MODE_OFF, "spec.mode is Off: only watching")
+    return None
+
+
+def wish_gate(policy: IPPolicy) -> Stop | None:
+    """What the user has said."""
+    if stop := off_gate(policy):
+        return stop
     if policy.spec.mode is Mode.RECOMMEND:
         return Stop(
             Reason.MODE_RECOMMEND, "spec.mode is Recommend: set it to Apply to have it written"

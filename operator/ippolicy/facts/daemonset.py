@@ -32,6 +32,15 @@ class EnvEntry:
     value: str | None
     source: Mapping[str, Any] | None = None
 
+    @property
+    def origin(self) -> str:
+        """Where an entry without a literal value comes from: "configMapKeyRef cni/warm"."""
+        for kind, reference in (self.source or {}).items():
+            if isinstance(reference, Mapping):
+                parts = (reference.get("name"), reference.get("key") or reference.get("fieldPath"))
+                return f"{kind} {'/'.join(str(part) for part in parts if part)}"
+        return "valueFrom"
+
 
 @dataclass(frozen=True, slots=True)
 class RolloutFacts:

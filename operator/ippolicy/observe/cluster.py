@@ -170,7 +170,7 @@ class Cluster:
                 held = chosen.get(pod.node)
                 if held is None or _rank(pod) > _rank(held):
                     chosen[pod.node] = pod
-        return list(chosen.values())
+        return [self._addressed(pod) for pod in chosen.values()]
 
     def daemon_set(self, ref: DaemonSetRef) -> DaemonSetFacts | None:
         """The DaemonSet `ref` as of the last word of its watch; None when it is not there."""
@@ -238,6 +238,13 @@ class Cluster:
     def _run_namespace(self, namespace: _Namespace) -> None:
         for reflector in namespace.reflectors:
             self._tasks[reflector] = asyncio.create_task(reflector.run())
+
+    def _addressed(self, pod: AwsNodePod) -> AwsNodePod:
+        """A pod that is ready but tells no address of its own shares its node's."""
+        node = self._nodes.store.get(pod.node)
+        if pod.address or not pod.ready or node is None:
+            return pod
+        return replace(pod, address=node.facts.address)
 
     def _node_changed(self, old: NodeRecord | None, new: NodeRecord | None, at_s: float) -> None:
         if new is None and old is not None:

@@ -103,17 +103,17 @@ class Sandbox:
         self.subnets: tuple[str, ...] = ()
         self.node_names: tuple[str, ...] = ()
         self.kube = None
-        self.folder = Path()
+        self.folder: Path | None = None
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="sandbox", daemon=True)
         self._parts = AsyncExitStack()
 
     def __enter__(self) -> Self:
-        self.folder = Path(tempfile.mkdtemp(prefix="ippolicy-sandbox-"))
         self._thread.start()
         try:
+            self.folder = Path(tempfile.mkdtemp(prefix="ippolicy-sandbox-"))
             self.ec2.start()
-            self.run(self._assemble())
+            self.run(self._assemble(self.folder))
             self.run(self._populate(), timeout_s=120.0)
         except BaseException:
             self._close()
@@ -156,6 +156,11 @@ class Sandbox:
     def delete_policy(self, name: str = "default") -> None:
         """Ask for the policy's deletion; it goes when its finalizers let it."""
         self.run(self.client.delete(f"{POLICIES}/{name}"))
+
+    def annotate_policy(self, changes: Mapping[str, str | None], name: str = "default") -> None:
+        """Set annotations of the policy; None takes one off."""
+        patch = {"metadata": {"annotations": dict(changes)}}
+        self.run(self.client.patch(f"{POLICIES}/{name}", patch))
 
     def set_env(self, env: Mapping[str, str | None], *, name: str = "aws-node") -> None:
         """Change env entries of aws-node as a person would by hand; None takes one out."""
@@ -238,10 +243,15 @@ class Sandbox:
             and status.get("numberAvailable", 0) == desired
         )
 
-    def events(self) -> list[Object]:
-        """Events of all namespaces, oldest first."""
-        items, _ = self.run(self.client.list("/api/v1/events"))
-        return sorted(items, key=lambda one: str(one["metadata"].get("creationTimestamp")))
+    def daemonset_generation(self, name: str = "aws-node") -> int:
+        """How often the DaemonSet's spec was written, its creation included."""
+        return int(self.daemonset(name)["metadata"]["generation"])
+
+    def events(self, kind: str = "") -> list[Object]:
+        """Events of all namespaces on objects of that kind, or on all, oldest first."""
+        params = {"fieldSelector": f"involvedObject.kind={kind}"} if kind else {}
+        items, _ = self.run(self.client.list("/api/v1/events", **params))
+        return sorted(items, key=_happened_at)
 
     def wait(self, predicate: Callable[[], bool], what: str, *, timeout_s: float = 60.0) -> None:
         """Poll `predicate` until it holds. Raises SandboxError that names `what`, and why not."""
@@ -269,9 +279,9 @@ class Sandbox:
 
     # -- inside -------------------------------------------------------------------------------
 
-    async def _assemble(self) -> None:
+    async def _assemble(self, folder: Path) -> None:
         """Start what everything else stands on."""
-        admin = operator = self.folder / "kubeconfig"
+        admin = operator = folder / "kubeconfig"
         if self._real is None:
             kube = EmbeddedKube(validators={KIND: problems}, seed=self.layout.seed)
             self.kube = await self._parts.enter_async_context(kube)
@@ -289,7 +299,7 @@ class Sandbox:
             kubeconfig=operator,
             endpoint_url=self.ec2.endpoint_url,
             region=self.ec2.region,
-            log=self.folder / "operator.log",
+            log=folder / "operator.log",
             settings=self.layout.operator_settings,
             command=self.layout.operator_command,
         )
@@ -340,10 +350,27 @@ class Sandbox:
         if hasattr(self, "operator"):
             self.operator.stop()
         try:
-            self.run(self._parts.aclose(), timeout_s=CLOSE_S)
+            self.run(self._end(), timeout_s=CLOSE_S)
         finally:
             self.ec2.stop()
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(CLOSE_S)
             self._loop.close()
-            shutil.rmtree(self.folder, ignore_errors=True)
+            if self.folder is not None:
+                shutil.rmtree(self.folder, ignore_errors=True)
+
+    async def _end(self) -> None:
+        await self._parts.aclose()
+        # Whatever was asked of the loop and not waited for, after an interrupt.
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
+
+def _happened_at(event: Object) -> str:
+    return str(
+        event.get("lastTimestamp")
+        or event.get("eventTime")
+        or event["metadata"].get("creationTimestamp")
+    )

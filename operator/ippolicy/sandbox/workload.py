@@ -22,19 +22,28 @@ class Workload:
     """Pods that do nothing, so many on each node. Use it in `async with`, on one event loop.
 
     Pods are created bound to their node, or, `scheduled`, with a node selector for a scheduler to
-    bind them. `seed` fixes which pods are replaced.
+    bind them. `seed` fixes which pods are replaced. A replacement comes `replaced_after_s` of
+    sandbox time after the deletion, which is what controllers and schedulers take.
     """
 
     def __init__(
-        self, kubeconfig: Path, clock: SandboxClock, *, scheduled: bool = False, seed: int = 0
+        self,
+        kubeconfig: Path,
+        clock: SandboxClock,
+        *,
+        scheduled: bool = False,
+        replaced_after_s: float = 2.0,
+        seed: int = 0,
     ) -> None:
         self._client = KubeClient(kubeconfig, user_agent="ippolicy-sandbox-workload")
         self._clock = clock
         self._scheduled = scheduled
+        self._replaced_after_s = replaced_after_s
         self._random = Random(seed)
         self._pods: dict[str, list[str]] = {}
         self._made = 0
         self._churn = Tasks()
+        self._replacing = Tasks()
 
     async def __aenter__(self) -> Self:
         await self._client.__aenter__()
@@ -47,6 +56,7 @@ class Workload:
         trace: TracebackType | None,
     ) -> None:
         await self._churn.close()
+        await self._replacing.close()
         await self._client.__aexit__(kind, error, trace)
 
     @property
@@ -66,14 +76,14 @@ class Workload:
         await asyncio.gather(*map(self._delete, surplus), *map(self._create, missing))
 
     async def replace(self, node: str, count: int = 1) -> None:
-        """Delete `count` pods of a node, of any age, and create as many at once."""
+        """Delete `count` pods of a node, of any age, and create as many a little later."""
         names = self._pods[node]
         gone = [
             names.pop(self._random.randrange(len(names))) for _ in range(min(count, len(names)))
         ]
-        await asyncio.gather(
-            *map(self._delete, gone), *(self._create(node) for _ in range(len(gone)))
-        )
+        await asyncio.gather(*map(self._delete, gone))
+        await self._clock.sleep(self._replaced_after_s)
+        await asyncio.gather(*(self._create(node) for _ in gone if node in self._pods))
 
     async def burst(self, nodes: Iterable[str], count: int, *, lasting_s: float) -> None:
         """Add `count` pods to each node for `lasting_s` of sandbox time; returns at its end."""
@@ -83,27 +93,31 @@ class Workload:
         await self.scale(before)
 
     def start_churn(self, *, every_s: float) -> None:
-        """From now on replace one pod of a random node about every `every_s` of sandbox time."""
+        """Replace one pod about every `every_s` of sandbox time from now on, node after node."""
         self._churn.start(self._keep_replacing(every_s))
 
     async def stop_churn(self) -> None:
-        """Let the pods be."""
+        """Let the pods be, once those on their way are there."""
         await self._churn.close()
+        await self._replacing.drain()
 
     def check(self) -> None:
         """Raise what ended the churn, if anything did."""
         self._churn.check()
+        self._replacing.check()
 
     def forget(self, node: str) -> None:
         """A node is gone, and its pods with it."""
         self._pods.pop(node, None)
 
     async def _keep_replacing(self, every_s: float) -> None:
+        last = ""
         while True:
-            await self._clock.sleep(self._random.uniform(0.5, 1.5) * every_s)
-            nodes = [node for node, names in self._pods.items() if names]
+            await self._clock.sleep(self._random.uniform(0.9, 1.1) * every_s)
+            nodes = sorted(node for node, names in self._pods.items() if names)
             if nodes:
-                await self.replace(self._random.choice(nodes))
+                last = next((node for node in nodes if node > last), nodes[0])
+                self._replacing.start(self.replace(last))
 
     async def _create(self, node: str) -> None:
         self._made += 1

@@ -32,7 +32,7 @@ def parsed(page: str) -> Families:
 
 
 def value(families: Families, name: str, **labels: str) -> float:
-    return next(s.value for s in families[name].samples if s.labels == labels)
+    return float(next(s.value for s in families[name].samples if s.labels == labels))
 
 
 async def test_the_page_says_what_the_node_holds(build: Build) -> None:

@@ -54,7 +54,7 @@ async def test_a_changed_env_restarts_every_aws_node_and_gives_the_surplus_back(
     old = {pod["metadata"]["uid"] for pod in await world.pods("k8s-app=aws-node")}
 
     await world.set_env({"WARM_IP_TARGET": "2", "MINIMUM_IP_TARGET": "20"})
-    while (await world.daemon_set_status()).get("updatedNumberScheduled") != 2:
+    while not await world.rolled_out():
         assert sum(n.state is AwsNodeState.RUNNING for n in world.fleet.report().nodes) >= 1
     await world.fleet.settled(pods=40)
 
@@ -118,6 +118,8 @@ async def test_a_full_subnet_leaves_pods_waiting_until_there_is_room(build: Buil
     [node] = world.nodes
     subnet = world.subnets[0]
     filler = world.ec2.add_interface(subnet, secondary_count=USABLE - 4 - 1)
+    while world.fleet.report().nodes[0].state is not AwsNodeState.RUNNING:
+        await world.clock.sleep(1)
     await world.workload.scale({node: 5})
     while world.fleet.report().assigned < 1:
         await world.clock.sleep(1)

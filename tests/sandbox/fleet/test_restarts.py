@@ -77,6 +77,8 @@ async def test_an_env_that_the_entry_point_refuses_crash_loops(build: Build) -> 
     assert "podIP" not in waiting["status"]
 
     await world.set_env({"WARM_PREFIX_TARGET": "1"})
+    while not await world.rolled_out():
+        await world.clock.sleep(1)
     await world.fleet.settled(pods=1)
     assert world.fleet.report().nodes[0].targets is not None
     assert (await world.daemon_set_status())["numberReady"] == 1

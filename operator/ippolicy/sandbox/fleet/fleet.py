@@ -164,7 +164,7 @@ class Fleet:
         will find something to do later. `timeout_s` is real time. Raises SandboxError after it.
         """
         deadline_s = time.monotonic() + timeout_s
-        while not self._is_settled(pods, for_good=for_good):
+        while not (self._looks_settled(pods, for_good=for_good) and await self._is_up_to_date()):
             self.check()
             if time.monotonic() > deadline_s:
                 raise SandboxError(
@@ -172,7 +172,16 @@ class Fleet:
                 )
             await asyncio.sleep(POLL_S)
 
-    def _is_settled(self, pods: int | None, *, for_good: bool) -> bool:
+    async def _is_up_to_date(self) -> bool:
+        """Whether the kubelets have the very pods that the API server has, and none is leaving."""
+        pods, _ = await self._client.list("/api/v1/pods")
+        here = [pod for pod in pods if pod["spec"].get("nodeName") in self._nodes]
+        known = {uid for node in self._nodes.values() for uid in node.kubelet.known()}
+        return known == {pod["metadata"]["uid"] for pod in here} and not any(
+            pod["metadata"].get("deletionTimestamp") for pod in here
+        )
+
+    def _looks_settled(self, pods: int | None, *, for_good: bool) -> bool:
         nodes = self._nodes.values()
         if pods is not None and sum(node.kubelet.workload[0] for node in nodes) != pods:
             return False

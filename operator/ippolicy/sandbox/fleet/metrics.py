@@ -245,10 +245,8 @@ def _escaped(value: str) -> str:
 
 def _number(value: float) -> str:
     """A float as Go's 'g' format writes it: 42, 0.25, 1.048576e+06."""
-    if value != int(value):
-        return repr(float(value))
     if abs(value) < 1e6:
-        return str(int(value))
+        return str(int(value)) if value == int(value) else repr(float(value))
     mantissa, exponent = f"{Decimal(repr(float(value))).normalize():e}".split("e")
     return f"{mantissa}e{int(exponent):+03d}"
 

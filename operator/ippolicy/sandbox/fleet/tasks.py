@@ -30,6 +30,10 @@ class Tasks:
         if self.failure is not None:
             raise self.failure
 
+    async def drain(self) -> None:
+        """Wait until all that runs now has ended by itself."""
+        await asyncio.gather(*self._running, return_exceptions=True)
+
     async def close(self) -> None:
         """Cancel all that still runs and wait for it."""
         running = [task for task in self._running if task is not asyncio.current_task()]

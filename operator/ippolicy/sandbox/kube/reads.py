@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+import bisect
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -75,12 +77,12 @@ def list_page(store: Store, kind: Kind, namespace: str, query: Mapping[str, str]
                 raise
             raise _token_expired(token) from refusal
     if token is not None:
-        records = [record for record in records if _start(record) > token.start]
-    if chosen:
-        records = [record for record in records if chosen.matches(record.value)]
-    if not limit or len(records) <= limit:
-        return Page(version, records)
-    page = records[:limit]
+        records = records[bisect.bisect_right(records, token.start, key=_start) :]
+    matching = (record for record in records if not chosen or chosen.matches(record.value))
+    page = list(itertools.islice(matching, limit + 1 if limit else None))
+    if not limit or len(page) <= limit:
+        return Page(version, page)
+    page = page[:limit]
     following = _Token(v="meta.k8s.io/v1", rv=version, start=_start(page[-1]))
     remaining = None if chosen else len(records) - limit
     return Page(version, page, _write_token(following), remaining)

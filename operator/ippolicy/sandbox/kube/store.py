@@ -89,7 +89,7 @@ class _Shelf:
 
     def sorted(self) -> list[Record]:
         if self.ordered[0] != self.changed:
-            self.ordered = (self.changed, [record for _, record in sorted(self.records.items())])
+            self.ordered = (self.changed, _in_order(self.records))
         return self.ordered[1]
 
     def at(self, version: int) -> list[Record]:
@@ -103,7 +103,12 @@ class _Shelf:
                 records.pop(change.record.address, None)
             else:
                 records[change.before.address] = change.before
-        return [record for _, record in sorted(records.items())]
+        return _in_order(records)
+
+
+def _in_order(records: dict[Address, Record]) -> list[Record]:
+    """By `namespace/name` as one text, as etcd has its keys."""
+    return [records[address] for address in sorted(records, key="/".join)]
 
 
 class Store:
