@@ -13,7 +13,9 @@
     │   ├── DaemonSetMissing   spec.daemonSetRef names nothing
     │   ├── FieldConflict      another manager owns an env entry
     │   ├── FactsChanged       what was decided on is no longer what is there
-    │   └── RecordUnreadable   the record of originals cannot be trusted
+    │   ├── RecordUnreadable   the record of originals cannot be trusted
+    │   ├── CallFailed         the API server refused a request, or gave no answer (act.requests)
+    │   └── NoEffect           a write was taken and changed nothing (act.guards)
     └── SandboxError           the embedded sandbox could not be set up
 
 Each message is one line and names the thing, the cause and the fix.

@@ -56,7 +56,6 @@ def _configure(settings: kopf.OperatorSettings, ours: Settings) -> None:
     settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=GROUP)
     settings.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=GROUP)
     settings.posting.enabled = False
-    settings.scanning.disabled = True
     settings.peering.standalone = True
     settings.networking.request_timeout = ours.api_timeout.seconds
     settings.watching.server_timeout = math.ceil(ours.watch_timeout.seconds)

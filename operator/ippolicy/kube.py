@@ -218,7 +218,9 @@ class AsyncApi:
                 proxy=self._proxy,
                 server_hostname=self._configuration.tls_server_name,
             )
-            response = await asyncio.wait_for(request, open_timeout_s)
+            # Not wait_for: before Python 3.12 it may lose a cancel that meets the answer.
+            async with asyncio.timeout(open_timeout_s):
+                response = await request
             try:
                 if response.status != 200:
                     raise self._refusal(path, response)

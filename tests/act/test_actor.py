@@ -153,19 +153,27 @@ def test_a_write_without_an_answer_is_in_doubt_until_it_cannot_arrive_any_more(
     assert aws_node.generation == 2
 
 
-def test_an_intent_left_by_a_death_is_settled_before_the_next_change(
+def test_an_intent_that_never_arrived_gives_way_to_the_next_change(
     aws_node: AwsNode, fail: Fail
 ) -> None:
     fail(PATCH, status=500)
     aws_node.carry_out({W: "2"})
     aws_node.clock.now_s += IN_DOUBT_S
     assert aws_node.carry_out({W: "3"}).kind is OutcomeKind.WRITTEN
+    record = aws_node.actor().follow(aws_node.ref, None)
+    assert record is not None
+    assert [change.after for change in record.changes] == [{W: "3"}]
+
+
+def test_an_intent_that_arrived_is_found_rolling_by_the_next_change(
+    aws_node: AwsNode, fail: Fail
+) -> None:
     fail(PATCH_RECORD, status=500)
-    aws_node.carry_out({W: "4"})
-    outcome = aws_node.carry_out({W: "4"})
+    aws_node.carry_out({W: "2"})
+    outcome = aws_node.carry_out({W: "2"})
     assert outcome.kind is OutcomeKind.IN_PLACE
     assert outcome.change is not None
-    assert (outcome.change.phase, outcome.change.generation) == (ChangePhase.ROLLING, 3)
+    assert (outcome.change.phase, outcome.change.generation) == (ChangePhase.ROLLING, 2)
 
 
 def test_a_removal_waits_as_well_while_a_write_is_in_doubt(aws_node: AwsNode, fail: Fail) -> None:

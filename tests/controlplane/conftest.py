@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from kubernetes import client
 
+from borrowed import BorrowedTests, borrow
 from controlplane import ControlPlane
 from kubeapi import KubeAPI, fresh_namespace
 
@@ -69,20 +70,10 @@ def kube_api(kubeconfig: Path) -> Iterator[KubeAPI]:
         yield api
 
 
-class ConformanceTests(pytest.File):
-    """The modules of tests/conformance, as children of this folder and so with its fixtures."""
-
-    def collect(self) -> Iterator[pytest.Module]:
-        """Each module once."""
-        for path in sorted(CONFORMANCE.glob("test_*.py")):
-            nodeid = f"{self.nodeid}::{path.name}"
-            yield pytest.Module.from_parent(self, path=path, nodeid=nodeid)
-
-
 def pytest_pycollect_makemodule(
     module_path: Path, parent: pytest.Collector
-) -> ConformanceTests | None:
-    """Give test_conformance.py the tests of another folder."""
-    if module_path.name != "test_conformance.py":
+) -> BorrowedTests | None:
+    """Give test_conformance.py the tests of tests/conformance."""
+    if module_path != HERE / "test_conformance.py":
         return None
-    return ConformanceTests.from_parent(parent, path=module_path)
+    return borrow(parent, module_path, CONFORMANCE)

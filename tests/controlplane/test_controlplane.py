@@ -9,7 +9,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -82,15 +82,18 @@ def is_alive(pid: int) -> bool:
 
 
 @pytest.fixture(scope="module")
-def daemon_set(admin: client.ApiClient) -> client.AppsV1Api:
-    """Three nodes and an aws-node DaemonSet on them."""
+def daemon_set(admin: client.ApiClient) -> Iterator[client.AppsV1Api]:
+    """Three nodes and an aws-node DaemonSet on them; gives the API to change it by."""
     core, apps = client.CoreV1Api(admin), client.AppsV1Api(admin)
     for name in NODES:
         core.create_node(node(name))
     apps.create_namespaced_daemon_set(
         "kube-system", aws_node(env={"AWS_VPC_K8S_CNI_LOGLEVEL": "DEBUG", "WARM_ENI_TARGET": "1"})
     )
-    return apps
+    yield apps
+    apps.delete_namespaced_daemon_set("aws-node", "kube-system")
+    for name in NODES:
+        core.delete_node(name)
 
 
 def test_the_server_says_the_version_it_was_built_from(admin: client.ApiClient) -> None:
@@ -113,6 +116,7 @@ def test_each_node_gets_one_pod_and_the_scheduler_binds_it(
         event.user
         for event in plane.audit_events()
         if (event.resource, event.subresource, event.code) == ("pods", "binding", 201)
+        and event.namespace == "kube-system"
     ]
     assert binders == ["system:kube-scheduler"] * len(NODES)
 

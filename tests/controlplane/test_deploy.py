@@ -23,7 +23,6 @@ Right = tuple[str, str, str, str]
 ALLOWED: list[Right] = [
     ("list", "nodes", "", ""),
     ("watch", "pods", "", ""),
-    ("watch", "crd.k8s.amazonaws.com/eniconfigs", "", ""),
     ("watch", "ippolicy.dev/ippolicies", "", ""),
     ("patch", "ippolicy.dev/ippolicies", "", "default"),
     ("patch", "ippolicy.dev/ippolicies/status", "", "default"),
@@ -38,6 +37,7 @@ ALLOWED: list[Right] = [
     ("delete", "configmaps", "kube-system", "ippolicy-record-aws-node"),
 ]
 DENIED: list[Right] = [
+    ("watch", "crd.k8s.amazonaws.com/eniconfigs", "", ""),
     ("create", "events", "kube-system", ""),
     ("get", "secrets", "kube-system", "any"),
     ("list", "secrets", "", ""),

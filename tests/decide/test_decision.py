@@ -198,6 +198,13 @@ def test_a_node_of_unknown_type_counts_as_it_is() -> None:
     assert decision.fleet.predicted == decision.fleet.present
 
 
+def test_limits_that_ec2_does_not_tell_come_from_ipamd_itself() -> None:
+    pools = {f"node-{n}": pool(n, held_max=56) for n in range(10)}
+    decision = made(snapshot(limits={}, pools=pools))
+    assert decision.fleet is not None
+    assert decision.fleet.predicted.held == 220
+
+
 entries = st.one_of(
     st.builds(
         EnvEntry, st.sampled_from(["", "0", "1", "5", "-1", "+3", "007", "true", "x", "9" * 30])
@@ -252,6 +259,7 @@ def specs(draw: st.DrawFn) -> dict[str, Any]:
     phase=st.sampled_from([None, *ChangePhase]),
 )
 def test_no_input_leads_to_a_write_that_the_invariants_forbid(
+    *,
     spec: dict[str, Any],
     env: Mapping[str, EnvEntry],
     level: int,
@@ -259,7 +267,6 @@ def test_no_input_leads_to_a_write_that_the_invariants_forbid(
     covered: int,
     stale: SourceName | None,
     updated: int,
-    *,
     paused: bool,
     phase: ChangePhase | None,
 ) -> None:

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from ippolicy.errors import ClusterUnavailable
 from ippolicy.kube import AsyncApi, api_client, load_configuration, split_lines
-from observe_fakes import until_real
+from observe_fakes import turns, until_real
 from observe_servers import connected, kubeconfig, serving
 
 
@@ -246,6 +246,52 @@ async def test_a_watch_that_is_left_closes_its_connection(tmp_path: Path) -> Non
         async with api.watch_lines("/", {}) as lines:
             assert await anext(lines) == b"{}"
         await until_real(ended.is_set)
+
+
+class SlowSession:
+    """A session whose answer comes when the test says so."""
+
+    def __init__(self) -> None:
+        self.answered = asyncio.Event()
+
+    async def get(self, url: str, **options: Any) -> Any:
+        await self.answered.wait()
+        return SilentResponse()
+
+
+class SilentResponse:
+    """An accepted watch on which nothing ever comes."""
+
+    status = 200
+
+    def __init__(self) -> None:
+        self.content = self
+
+    async def iter_any(self) -> AsyncIterator[bytes]:
+        await asyncio.sleep(30)
+        yield b""
+
+    def close(self) -> None: ...
+
+
+@pytest.mark.parametrize("turns_later", range(6))
+async def test_a_cancel_that_meets_the_answer_is_not_lost(tmp_path: Path, turns_later: int) -> None:
+    async def watch() -> None:
+        async with api.watch_lines("/", {}) as lines:
+            async for _ in lines:
+                pass
+
+    api = AsyncApi(load_configuration(str(kubeconfig(tmp_path / "config", "http://x:1"))))
+    session: Any = SlowSession()
+    api._session = session
+    task = asyncio.create_task(watch())
+    await asyncio.sleep(0.05)
+    session.answered.set()
+    await turns(turns_later)
+    task.cancel()
+    done, _ = await asyncio.wait([task], timeout=0.2)
+    task.cancel()
+    assert done
 
 
 async def chunks(parts: Iterable[bytes]) -> AsyncIterator[bytes]:

@@ -71,7 +71,9 @@ def test_an_entry_of_another_owner_is_not_forced(world: World) -> None:
         sandbox.wait(lambda: targets(sandbox)["WARM_IP_TARGET"] == "7", "the original by hand")
 
 
-@pytest.mark.parametrize(("value", "says"), [("ten", "is not a whole number"), ("", "is not a number")])
+@pytest.mark.parametrize(
+    ("value", "says"), [("ten", "is not a whole number"), ("", "is not a number")]
+)
 def test_a_value_that_is_no_number_stops_writes(world: World, value: str, says: str) -> None:
     with world() as sandbox:
         sandbox.set_env({"MINIMUM_IP_TARGET": value})

@@ -78,6 +78,7 @@ async def build_world(
     speed: float = 60.0,
     timings: Timings | None = None,
     settle: bool = True,
+    heartbeats: bool = False,
     **spec: Any,
 ) -> World:
     """Everything started, closed by `parts`; `spec` are fields of NodeSpec."""
@@ -90,7 +91,7 @@ async def build_world(
     kube = await parts.enter_async_context(EmbeddedKube())
     kubeconfig = kube.kubeconfig(folder / "kubeconfig")
     client = await parts.enter_async_context(KubeClient(kubeconfig))
-    options = FleetOptions(heartbeats=False, timings=timings or Timings())
+    options = FleetOptions(timings=timings or Timings(), heartbeats=heartbeats)
     fleet = await parts.enter_async_context(Fleet(kubeconfig, ec2, clock, options))
     workload = await parts.enter_async_context(Workload(kubeconfig, clock))
     await client.create(manifests.SERVICE_ACCOUNTS, manifests.aws_node_service_account())

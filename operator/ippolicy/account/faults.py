@@ -132,6 +132,6 @@ def _types(view: View) -> Iterator[Fault]:
     more = f" and {len(unknown) - _MOST_NAMED} more" if len(unknown) > _MOST_NAMED else ""
     yield Fault(
         "UnknownInstanceType",
-        f"EC2 does not know instance type {named}{more}, so what these nodes would hold cannot be"
-        " predicted: check the label node.kubernetes.io/instance-type and AWS_REGION",
+        f"EC2 does not know instance type {named}{more}, so their limits are taken from their own"
+        " ipamd: check the label node.kubernetes.io/instance-type and AWS_REGION",
     )

@@ -46,6 +46,7 @@ def status_document(view: View, previous: Mapping[str, Any], now_s: float) -> di
     status = PolicyStatus(
         observed_generation=view.policy.generation,
         observed_time=timestamp(now_s),
+        daemon_set=view.left_behind or str(view.policy.spec.daemon_set_ref),
         conditions=conditions(view, _list(previous, "conditions"), now_s),
         totals=totals_of(snapshot),
         in_force=_in_force(snapshot.daemon_set),

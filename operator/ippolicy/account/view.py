@@ -20,7 +20,8 @@ class View:
     `rival` names the older policy that acts on the same DaemonSet, in which case there is no
     `decision`. `outcome` is None when nothing was to be carried out. `rollout` says how far the
     change under way is, if there is one. `min_coverage` is the share of metrics endpoints that must
-    have been read.
+    have been read. `left_behind` names the DaemonSet that the policy was about before, while its
+    originals are not back yet.
     """
 
     policy: IPPolicy
@@ -31,6 +32,7 @@ class View:
     rival: str | None = None
     rollout: RolloutState | None = None
     min_coverage: float = 0.8
+    left_behind: str | None = None
 
     @property
     def now_s(self) -> float:

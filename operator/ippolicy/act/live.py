@@ -8,13 +8,12 @@ the entry is still ours. So each claim says whether it covers the value or only 
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ippolicy.facts import DaemonSetFacts, EnvEntry, read_daemon_set
-from ippolicy.facts.daemonset import CONTAINER, FIELD_MANAGER
+from ippolicy.facts.daemonset import FIELD_MANAGER, holds_value, owned_env
 
 # The API server makes this manager up, as holder of everything, at the first apply to an object
 # without any managedFields.
@@ -96,10 +95,10 @@ def _claims(managed_fields: Sequence[Mapping[str, Any]]) -> dict[str, tuple[Clai
     for entry in managed_fields:
         if entry.get("subresource"):
             continue
-        for key, fields in _env_fields(entry.get("fieldsV1") or {}):
-            # An empty set stands for the whole entry: so it is written for names that occur twice.
-            value = not fields or "f:value" in fields or "f:valueFrom" in fields
-            claim = Claim(manager=entry.get("manager", ""), ours=_is_ours(entry), value=value)
+        for key, fields in owned_env(entry.get("fieldsV1") or {}):
+            claim = Claim(
+                manager=entry.get("manager", ""), ours=_is_ours(entry), value=holds_value(fields)
+            )
             claims[key] = (*claims.get(key, ()), claim)
     return claims
 
@@ -107,14 +106,3 @@ def _claims(managed_fields: Sequence[Mapping[str, Any]]) -> dict[str, tuple[Clai
 def _claims_before_first_apply(facts: DaemonSetFacts) -> dict[str, tuple[Claim, ...]]:
     claim = Claim(manager=BEFORE_FIRST_APPLY, ours=False, value=True)
     return dict.fromkeys(facts.env, (claim,))
-
-
-def _env_fields(fields: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Env keys of aws-node in a FieldsV1 set, each with the set of its own fields."""
-    at: Mapping[str, Any] = fields
-    container = f'k:{{"name":"{CONTAINER}"}}'
-    for step in ("f:spec", "f:template", "f:spec", "f:containers", container, "f:env"):
-        at = at.get(step) or {}
-    for path, inner in at.items():
-        if path.startswith("k:"):
-            yield json.loads(path.removeprefix("k:"))["name"], inner

@@ -190,6 +190,9 @@ class PolicyStatus(Part):
     """The metadata.generation that this status is about."""
     observed_time: Timestamp
     """When the facts were taken."""
+    daemon_set: str | None = None
+    """The DaemonSet that the policy is about, as namespace/name. When spec.daemonSetRef names
+    another one, the originals of this one are put back first."""
     conditions: tuple[Condition, ...]
     """Conditions; docs/reference/conditions.md lists their reasons."""
     totals: Totals | None = None

@@ -8,6 +8,7 @@ from dataclasses import replace
 from ippolicy.decide.types import Prediction
 from ippolicy.facts import NodeFacts, Snapshot
 from ippolicy.ipamd import NodeShape, PoolSettings, WarmTargets
+from ippolicy.ipamd.shape import ADDRESSES_PER_PREFIX
 from ippolicy.ipamd.steady import steady_state
 
 
@@ -21,23 +22,39 @@ def present_use(snapshot: Snapshot, nodes: Sequence[NodeFacts]) -> Prediction:
     )
 
 
+def shape_of(snapshot: Snapshot, node: NodeFacts, *, prefixes: bool) -> NodeShape | None:
+    """The limits of a node: as EC2 says, else as its own ipamd does; None where neither tells."""
+    limits, pool = snapshot.limits.get(node.instance_type), snapshot.pools.get(node.name)
+    if limits is not None:
+        return NodeShape(
+            node.instance_type,
+            limits.enis,
+            limits.addresses_per_eni,
+            node.max_pods,
+            prefix_capable=limits.nitro,
+        )
+    if pool is None or not pool.enis_max or not pool.held_max:
+        return None
+    slots = pool.held_max // pool.enis_max // (ADDRESSES_PER_PREFIX if prefixes else 1)
+    return NodeShape(node.instance_type, pool.enis_max, slots + 1, node.max_pods)
+
+
 def predict(
     snapshot: Snapshot, nodes: Sequence[NodeFacts], settings: PoolSettings, targets: WarmTargets
 ) -> Prediction:
     """What the nodes that `present_use` counts would hold with `targets`, once they have settled.
 
-    A node whose instance type EC2 does not know counts as it is now: nobody can tell.
+    A node of unknown limits counts as it is now: nobody can tell.
     """
     held = warm = enis = 0
     for node in nodes:
         pool = snapshot.pools.get(node.name)
         if pool is None:
             continue
-        limits = snapshot.limits.get(node.instance_type)
-        if limits is None:
+        shape = shape_of(snapshot, node, prefixes=settings.prefix_delegation)
+        if shape is None:
             held, warm, enis = held + pool.held, warm + pool.held - pool.assigned, enis + pool.enis
             continue
-        shape = NodeShape(node.instance_type, limits.enis, limits.addresses_per_eni, node.max_pods)
         pods = min(pool.assigned, shape.max_pods)
         settled = steady_state(shape, replace(settings, targets=targets), pods)
         held += settled.addresses

@@ -19,7 +19,13 @@ from ippolicy.decide.gate import Limits
 from ippolicy.decide.history import DemandHistory
 from ippolicy.decide.types import Decision, Verdict
 from ippolicy.engine.counting import CallCounts
-from ippolicy.engine.policies import Policies, Standing, ref_of
+from ippolicy.engine.policies import (
+    Policies,
+    Standing,
+    former_ref,
+    ref_of,
+    selection_of,
+)
 from ippolicy.engine.publisher import Publisher
 from ippolicy.errors import InvalidPolicy, IPPolicyError
 from ippolicy.facts import ChangePhase, DaemonSetRef, PodEvent, Record, Snapshot, SourceName
@@ -99,7 +105,7 @@ class Engine:
             _log.error("%s: it goes without anything being put back", error)
             return None
         async with self._writing:
-            outcome = await self._retired(policy)
+            outcome = await self._undo(policy, ref_of(policy))
         if outcome is None:
             return None
         now_s = self._clock()
@@ -112,9 +118,8 @@ class Engine:
         return outcome.message
 
     async def tick(self) -> None:
-        """One pass for every policy; what goes wrong with one does not keep the others waiting."""
-        standings = self.policies.standings()
-        await self.observer.set_refs({standing.ref for standing in standings})
+        """One pass for every policy."""
+        standings = await self._look_at()
         for standing in standings:
             async with self._writing:
                 view = await self._serve(standing)
@@ -130,7 +135,11 @@ class Engine:
         while True:
             self._poke.clear()
             started_s = time.monotonic()
-            await self.tick()
+            try:
+                await self.tick()
+            except Exception as error:  # noqa: BLE001  (told, counted, and /healthz turns bad)
+                _log.exception("a pass failed, which is a fault of the operator: %s", error)
+                self._publisher.exporter.failed("engine", "pass", type(error).__name__)
             self._publisher.exporter.looped(time.monotonic() - started_s)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._settings.interval.seconds):
@@ -142,18 +151,27 @@ class Engine:
         turn_s = self._settings.scrape_interval.seconds + self._settings.scrape_timeout.seconds
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(turn_s):
-                while not await self._heard_of_all():
+                while not (await self._look_at() and self._heard_of_all()):  # noqa: ASYNC110
                     await asyncio.sleep(_FIRST_LOOK_POLL_S)
 
-    async def _heard_of_all(self) -> bool:
+    def _heard_of_all(self) -> bool:
+        return self.observer.readiness(self._clock()).ready
+
+    async def _look_at(self) -> list[Standing]:
+        """The policies that there are, with what they are about being observed."""
         standings = self.policies.standings()
         await self.observer.set_refs({standing.ref for standing in standings})
-        return bool(standings) and self.observer.readiness(self._clock()).ready
+        self.observer.select_subnets({selection_of(standing.policy) for standing in standings})
+        return standings
 
     async def _serve(self, standing: Standing) -> View:
         """What one pass over one policy finds, decides and does."""
         policy, ref = standing.policy, standing.ref
-        snapshot = self.observer.snapshot(ref, self._clock())
+        snapshot = self.observer.snapshot(ref, self._clock(), selection_of(policy))
+        left_behind = await self._leave_behind(policy, ref)
+        if left_behind is not None:
+            former, undone = left_behind
+            return self._view(policy, snapshot, outcome=undone, left_behind=str(former))
         if standing.rival is not None:
             return self._view(policy, snapshot, rival=standing.rival)
         self._note_demand(policy, ref, snapshot)
@@ -235,10 +253,24 @@ class Engine:
             now_s=now_s,
         )
 
-    async def _retired(self, policy: IPPolicy) -> Outcome | None:
+    async def _leave_behind(
+        self, policy: IPPolicy, ref: DaemonSetRef
+    ) -> tuple[DaemonSetRef, Outcome] | None:
+        """Undo what was changed on the DaemonSet that the policy named before, if that is another.
+
+        None once nothing is left to be undone there; else where, and what stands in the way.
+        """
+        former = former_ref(self.policies.status(policy.name))
+        if former is None or former == ref:
+            return None
+        outcome = await self._undo(policy, former)
+        if outcome is None or outcome.settled:
+            return None
+        return former, outcome
+
+    async def _undo(self, policy: IPPolicy, ref: DaemonSetRef) -> Outcome | None:
         """What came of undoing a policy's changes; None where they are not its to undo."""
-        ref = ref_of(policy)
-        successor = self.policies.successor(policy)
+        successor = self.policies.successor(policy, ref)
         if successor is not None and successor.spec.mode is Mode.APPLY:
             return None  # it goes on from here, and keeps the originals
         try:

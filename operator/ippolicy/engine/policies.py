@@ -9,7 +9,7 @@ from typing import Any
 
 from ippolicy.api import IPPolicy
 from ippolicy.errors import InvalidPolicy
-from ippolicy.facts import DaemonSetRef
+from ippolicy.facts import DaemonSetRef, SubnetSelection
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,18 @@ class Standing:
 def ref_of(policy: IPPolicy) -> DaemonSetRef:
     """The DaemonSet that a policy names."""
     return DaemonSetRef(policy.spec.daemon_set_ref.namespace, policy.spec.daemon_set_ref.name)
+
+
+def former_ref(status: Mapping[str, Any]) -> DaemonSetRef | None:
+    """The DaemonSet that a policy was about when its status was written."""
+    namespace, _, name = str(status.get("daemonSet") or "").partition("/")
+    return DaemonSetRef(namespace, name) if name else None
+
+
+def selection_of(policy: IPPolicy) -> SubnetSelection:
+    """The subnets that a policy picks; all of the nodes' own when it picks none."""
+    selector = policy.spec.subnets.selector
+    return SubnetSelection(tuple(selector.ids), tuple(sorted(selector.tags.items())))
 
 
 class Policies:
@@ -82,9 +94,9 @@ class Policies:
         """Whether `uid` is that of a policy which stays when the policy `than` goes."""
         return uid != than.uid and any(p.uid == uid for p in self._policies.values())
 
-    def successor(self, policy: IPPolicy) -> IPPolicy | None:
-        """The policy that will act on the same DaemonSet once `policy` is gone, if there is one."""
+    def successor(self, policy: IPPolicy, ref: DaemonSetRef) -> IPPolicy | None:
+        """The policy that acts on `ref` once `policy` no longer does, if there is one."""
         for standing in self.standings():
-            if standing.ref == ref_of(policy) and standing.policy.uid != policy.uid:
+            if standing.ref == ref and standing.policy.uid != policy.uid:
                 return standing.policy
         return None

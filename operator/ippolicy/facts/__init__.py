@@ -26,7 +26,7 @@ from ippolicy.facts.daemonset import (
     RolloutFacts,
     read_daemon_set,
 )
-from ippolicy.facts.network import InstanceLimits, SubnetFacts
+from ippolicy.facts.network import InstanceLimits, SubnetFacts, SubnetSelection
 from ippolicy.facts.record import Change, ChangePhase, Record
 
 __all__ = [
@@ -48,5 +48,6 @@ __all__ = [
     "SourceName",
     "SourceState",
     "SubnetFacts",
+    "SubnetSelection",
     "read_daemon_set",
 ]

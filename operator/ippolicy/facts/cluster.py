@@ -77,7 +77,8 @@ class PoolFacts:
     """The warm pool of one node, read from port 61678 of its aws-node.
 
     `held` counts secondary addresses attached to the node (16 for each prefix); the ENIs' own
-    primary addresses are not in it, so a subnet gives `held + enis` to this node.
+    primary addresses are not in it, so a subnet gives `held + enis` to this node. `held_max` is
+    what `enis_max` full ENIs would hold, 0 where the CNI does not tell.
     """
 
     node: str
@@ -90,6 +91,7 @@ class PoolFacts:
     counters: PoolCounters
     read_at_s: float
     restarts: int = 0
+    held_max: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -75,7 +76,8 @@ class DaemonSetFacts:
     """The DaemonSet whose aws-node container is tuned.
 
     `env` maps key -> entry of that container. `owners` maps key -> the managers that hold the
-    entry's value in managedFields, in order. `image` is the container's image.
+    entry's value in managedFields, in order; a claim on the name alone is none. `image` is the
+    container's image.
     """
 
     ref: DaemonSetRef
@@ -137,19 +139,26 @@ def _owners(managed_fields: Any) -> dict[str, tuple[str, ...]]:
     for entry in managed_fields:
         if entry.get("subresource"):
             continue
-        for key in _owned_env_keys(entry.get("fieldsV1") or {}):
-            owners[key] = (*owners.get(key, ()), entry.get("manager", ""))
+        for key, fields in owned_env(entry.get("fieldsV1") or {}):
+            if holds_value(fields):
+                owners[key] = (*owners.get(key, ()), entry.get("manager", ""))
     return owners
 
 
-def _owned_env_keys(fields: Mapping[str, Any]) -> Iterator[str]:
-    """Keys of env entries in a FieldsV1 set, which writes each as `k:{"name":"X"}`."""
-    env: Any = fields
+def owned_env(fields: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Env keys of aws-node in a FieldsV1 set, each with the set of its own fields."""
+    at: Any = fields
     container = f'k:{{"name":"{CONTAINER}"}}'
     for step in ("f:spec", "f:template", "f:spec", "f:containers", container, "f:env"):
-        env = env.get(step)
-        if not isinstance(env, Mapping):
-            return
-    for field_key in env:
-        if field_key.startswith('k:{"name":"') and field_key.endswith('"}'):
-            yield field_key.removeprefix('k:{"name":"').removesuffix('"}')
+        at = at.get(step) or {}
+    for path, inner in at.items():
+        if path.startswith("k:"):
+            yield json.loads(path.removeprefix("k:"))["name"], inner
+
+
+def holds_value(fields: Mapping[str, Any]) -> bool:
+    """Whether the fields of an owned env entry take in its value, not its name alone.
+
+    An empty set stands for the whole entry: so it is written for names that occur twice.
+    """
+    return not fields or "f:value" in fields or "f:valueFrom" in fields

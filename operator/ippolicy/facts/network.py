@@ -41,3 +41,17 @@ class SubnetFacts:
     def usable(self) -> int:
         """Addresses that anything of ours could ever hold here."""
         return self.size - RESERVED_ADDRESSES
+
+
+@dataclass(frozen=True, slots=True)
+class SubnetSelection:
+    """The subnets that a policy names, by ids and tags (key, value), each of which must be met.
+
+    Empty: the subnets that the nodes' ENIs are in.
+    """
+
+    ids: tuple[str, ...] = ()
+    tags: tuple[tuple[str, str], ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.ids or self.tags)

@@ -9,11 +9,19 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from ippolicy.errors import EC2Unavailable
-from ippolicy.facts import InstanceLimits, NodeFacts, SourceName, SourceState, SubnetFacts
+from ippolicy.facts import (
+    InstanceLimits,
+    NodeFacts,
+    SourceName,
+    SourceState,
+    SubnetFacts,
+    SubnetSelection,
+)
 from ippolicy.observe.ec2_client import Questions
 from ippolicy.observe.settings import ObserveSettings
 from ippolicy.offloop import call_off_loop
 
+A = TypeVar("A")
 T = TypeVar("T")
 EC2_SOURCES = (
     SourceName.EC2_INSTANCES,
@@ -58,6 +66,8 @@ class Ec2Facts:
         self._sources = {name: _Source() for name in EC2_SOURCES}
         self._instances: dict[str, frozenset[str]] = {}
         self._subnets: dict[str, SubnetFacts] = {}
+        self._selected: dict[SubnetSelection, tuple[SubnetFacts, ...]] = {}
+        self.selections: frozenset[SubnetSelection] = frozenset()
         self._limits: dict[str, InstanceLimits] = {}
         self._unknown: frozenset[str] = frozenset()
 
@@ -72,12 +82,17 @@ class Ec2Facts:
         nodes = tuple(self._nodes())
         await self._refresh_instances({node.instance_id for node in nodes if node.instance_id})
         await self._refresh_subnets()
+        await self._refresh_selected()
         await self._refresh_types({node.instance_type for node in nodes if node.instance_type})
 
     def subnets_of(self, nodes: Iterable[NodeFacts]) -> tuple[SubnetFacts, ...]:
         """Subnets of the ENIs of `nodes`, by id; as last answered."""
         ids = {s for node in nodes for s in self._instances.get(node.instance_id, ())}
         return tuple(self._subnets[key] for key in sorted(ids) if key in self._subnets)
+
+    def selected(self, selection: SubnetSelection) -> tuple[SubnetFacts, ...]:
+        """The subnets of a selection, by id; as last answered, none before the first answer."""
+        return self._selected.get(selection, ())
 
     def limits_of(
         self, nodes: Iterable[NodeFacts]
@@ -128,6 +143,23 @@ class Ec2Facts:
             if again:
                 source.asked_at_s = self._clock()
 
+    async def _refresh_selected(self) -> None:
+        self._selected = {k: v for k, v in self._selected.items() if k in self.selections}
+        source = self._sources[SourceName.EC2_SUBNETS]
+        for selection in sorted(self.selections, key=lambda s: (s.ids, s.tags)):
+            known = self._selected.get(selection)
+            oldest_s = min((s.read_at_s for s in known or ()), default=float("-inf"))
+            if self._clock() - oldest_s < self._settings.ec2_subnets_interval_s:
+                continue
+            answer = await self._ask(source, (selection,), self._ask_selected)
+            if answer is not None:
+                self._selected[selection] = answer
+
+    def _ask_selected(self, asked: Collection[SubnetSelection]) -> tuple[SubnetFacts, ...]:
+        (selection,) = asked
+        found = self.client.selected_subnets(selection)
+        return tuple(found[key] for key in sorted(found))
+
     async def _refresh_types(self, wanted: set[str]) -> None:
         source = self._sources[SourceName.EC2_INSTANCE_TYPES]
         asked = wanted - set(self._limits) - self._unknown
@@ -142,8 +174,8 @@ class Ec2Facts:
     async def _ask(
         self,
         source: _Source,
-        asked: Collection[str],
-        question: Callable[[Collection[str]], T],
+        asked: Collection[A],
+        question: Callable[[Collection[A]], T],
     ) -> T | None:
         """The answer about `asked`; None when nothing is asked, or not yet again, or in vain."""
         source.tried = True

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ippolicy import __version__
 from ippolicy.errors import EC2Unavailable
-from ippolicy.facts import InstanceLimits, SubnetFacts
+from ippolicy.facts import InstanceLimits, SubnetFacts, SubnetSelection
 from ippolicy.observe.settings import ObserveSettings
 
 if TYPE_CHECKING:
@@ -55,6 +55,10 @@ class Questions(Protocol):
 
     def subnets(self, ids: Collection[str]) -> dict[str, SubnetFacts]:
         """Subnet id -> facts; subnets that are gone are missing."""
+        ...
+
+    def selected_subnets(self, selection: SubnetSelection) -> dict[str, SubnetFacts]:
+        """Subnet id -> facts of the subnets that have all ids and tags of a selection."""
         ...
 
     def instance_types(
@@ -99,6 +103,15 @@ class Ec2Client:
             for raw in page["Subnets"]:
                 found[raw["SubnetId"]] = _subnet(raw, self._clock())
         return found
+
+    def selected_subnets(self, selection: SubnetSelection) -> dict[str, SubnetFacts]:
+        """Subnet id -> facts of the subnets that have all ids and tags of a selection."""
+        filters = [{"Name": f"tag:{key}", "Values": [value]} for key, value in selection.tags]
+        if selection.ids:
+            filters.append({"Name": "subnet-id", "Values": list(selection.ids)})
+        pages = self._pages("DescribeSubnets", "Subnets", Filters=filters)
+        found = [_subnet(raw, self._clock()) for page in pages for raw in page["Subnets"]]
+        return {subnet.subnet_id: subnet for subnet in found}
 
     def instance_types(
         self, names: Collection[str]

@@ -19,6 +19,7 @@ MAX_LINE_CHARS = 16 * 1024
 _LARGEST_COUNT = 2.0**53  # above it a float no longer tells neighbours apart
 
 _ENI_MAX = "awscni_eni_max"
+_HELD_MAX = "awscni_ip_max"
 _ENIS = "awscni_eni_allocated"
 _HELD = "awscni_total_ip_addresses"
 _ASSIGNED = "awscni_assigned_ip_addresses"
@@ -33,7 +34,7 @@ _STARTED = "process_start_time_seconds"
 _REQUIRED = (_ENI_MAX, _ENIS, _HELD, _ASSIGNED)
 _SINCE_1_16 = (_PREFIXES, _NO_ADDRESS)
 _WANTED = frozenset(
-    (*_REQUIRED, *_SINCE_1_16, _ADDS, _DELS, _EC2_CALLS, _EC2_ERRORS, _BUILD, _STARTED)
+    (*_REQUIRED, *_SINCE_1_16, _HELD_MAX, _ADDS, _DELS, _EC2_CALLS, _EC2_ERRORS, _BUILD, _STARTED)
 )
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _SAMPLE = re.compile(r"(?:\{(.*)\})?[ \t]*([0-9.eE+-]+)(?:[ \t]+-?[0-9]+)?[ \t]*")
@@ -49,7 +50,8 @@ Series = dict[Labels, float]
 class Reading:
     """One page of metrics. Counters are as the process counts them, from its start.
 
-    `held` counts secondary addresses (16 a prefix), `started_at_s` is None where the page does
+    `held` counts secondary addresses (16 a prefix), `held_max` those of all possible ENIs, 0 where
+    the page does not tell it; `started_at_s` is None where the page does
     not tell it, `cni_version` is empty likewise.
     """
 
@@ -58,6 +60,7 @@ class Reading:
     enis: int
     enis_max: int
     prefixes: int
+    held_max: int
     add_requests: int
     del_requests: int
     no_available_addresses: int
@@ -86,6 +89,7 @@ def parse(body: bytes) -> Reading:
         enis=_gauge(families, _ENIS),
         enis_max=_gauge(families, _ENI_MAX),
         prefixes=_gauge(families, _PREFIXES),
+        held_max=_gauge(families, _HELD_MAX),
         add_requests=_total(families, _ADDS),
         del_requests=_total(families, _DELS),
         no_available_addresses=_total(families, _NO_ADDRESS),

@@ -8,7 +8,14 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from random import Random
 
-from ippolicy.facts import DaemonSetRef, PodEvent, Snapshot, SourceName, SourceState
+from ippolicy.facts import (
+    DaemonSetRef,
+    PodEvent,
+    Snapshot,
+    SourceName,
+    SourceState,
+    SubnetSelection,
+)
 from ippolicy.observe.cluster import Cluster
 from ippolicy.observe.ec2 import Ec2Facts
 from ippolicy.observe.ec2_client import Ec2Client, Questions
@@ -80,9 +87,7 @@ class Observer:
             if settings.scrape_via == "proxy" and endpoint is None
             else DirectFetch(settings, endpoint)
         )
-        self.scraper = Scraper(
-            self.cluster.aws_node_pods, fetch, settings, clock=clock, sleep=sleep
-        )
+        self.scraper = Scraper(self._readable, fetch, settings, clock=clock, sleep=sleep)
         self.ec2 = Ec2Facts(
             self.cluster.nodes_with_pools,
             questions or Ec2Client(settings, clock=clock),
@@ -116,10 +121,19 @@ class Observer:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.cluster.stop()
 
-    def snapshot(self, ref: DaemonSetRef, now_s: float) -> Snapshot:
-        """All facts about the nodes of `ref` as the caches have them now; no I/O."""
+    def select_subnets(self, selections: Iterable[SubnetSelection]) -> None:
+        """Ask EC2 for these subnets, too, besides those of the nodes' ENIs."""
+        self.ec2.selections = frozenset(selection for selection in selections if selection)
+
+    def snapshot(
+        self, ref: DaemonSetRef, now_s: float, selection: SubnetSelection | None = None
+    ) -> Snapshot:
+        """All facts about the nodes of `ref` as the caches have them now; no I/O.
+
+        The subnets are those of `selection`, or else of the nodes' ENIs.
+        """
         view = self.cluster.node_view(ref, now_s)
-        pods = self.cluster.aws_node_pods(ref)
+        pods = self._readable(ref)
         limits, unknown = self.ec2.limits_of(view.nodes)
         return Snapshot(
             taken_at_s=now_s,
@@ -131,7 +145,7 @@ class Observer:
             coverage=self.scraper.coverage(pods, now_s),
             limits=limits,
             unknown_types=unknown,
-            subnets=self.ec2.subnets_of(view.nodes),
+            subnets=self.ec2.selected(selection) if selection else self.ec2.subnets_of(view.nodes),
             sources=self._states(pods, now_s, ref.namespace),
         )
 
@@ -178,6 +192,11 @@ class Observer:
             scrape_sum_s=durations.sum_s,
             scrape_buckets=dict(zip(DURATION_BUCKETS_S, durations.buckets, strict=True)),
         )
+
+    def _readable(self, ref: DaemonSetRef | None = None) -> list[AwsNodePod]:
+        """The aws-node pods that are up: one that is starting has nothing to be read, and the
+        DaemonSet's own status tells of it."""
+        return [pod for pod in self.cluster.aws_node_pods(ref) if pod.ready]
 
     async def _ask_ec2(self) -> None:
         await self.cluster.nodes_listed()

@@ -18,6 +18,7 @@ from ippolicy.observe.settings import ObserveSettings
 
 DURATION_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 COUNTERS_KEPT_S = 900.0
+FIRST_READING_S = 5.0
 
 
 @dataclass(slots=True)
@@ -40,6 +41,7 @@ class Durations:
 class _Target:
     pod: AwsNodePod
     slot: int
+    first_at_s: float
     misses: int = 0
     reason: str = ""
     tried: bool = False
@@ -144,14 +146,16 @@ class Scraper:
         now_s = self._clock()
         for node, target in self._targets.items():
             slot = self._slot(node, now_s)
-            if slot != target.slot and not target.busy:
+            due = slot != target.slot if target.tried else now_s >= target.first_at_s
+            if due and not target.busy:
                 target.slot = slot
                 task = asyncio.create_task(self._read(target))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
 
     def _renew(self) -> None:
-        """Follow the listed pods: gone ones are dropped at once, new ones wait for their moment."""
+        """Follow the listed pods: gone ones are dropped at once, new ones are read within seconds,
+        though not all at the same moment."""
         now_s = self._clock()
         listed = {pod.node: pod for pod in self._listed()}
         for node in set(self._targets) - set(listed):
@@ -159,7 +163,9 @@ class Scraper:
         for node, pod in listed.items():
             target = self._targets.get(node)
             if target is None or target.pod.uid != pod.uid:
-                self._targets[node] = _Target(pod, self._slot(node, now_s))
+                first_s = min(FIRST_READING_S, self._settings.scrape_interval_s)
+                first_at_s = now_s + _fraction(node) * first_s
+                self._targets[node] = _Target(pod, self._slot(node, now_s), first_at_s)
             else:
                 target.pod = pod
             if node in self._counted:
@@ -171,7 +177,7 @@ class Scraper:
     def _slot(self, node: str, now_s: float) -> int:
         """Number of the interval that `now_s` is in, on this node's own time line."""
         interval_s = self._settings.scrape_interval_s
-        return int((now_s - zlib.crc32(node.encode()) / 2**32 * interval_s) // interval_s)
+        return int((now_s - _fraction(node) * interval_s) // interval_s)
 
     async def _read(self, target: _Target) -> None:
         if target.busy:
@@ -214,6 +220,7 @@ class Scraper:
             counters=counters,
             read_at_s=now_s,
             restarts=counted.state.restarts,
+            held_max=reading.held_max,
         )
         self._succeeded_at_s = now_s
 
@@ -237,3 +244,8 @@ class Scraper:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._fetch.close()
+
+
+def _fraction(node: str) -> float:
+    """A node's own number from 0 to 1, the same at every start."""
+    return zlib.crc32(node.encode()) / 2**32

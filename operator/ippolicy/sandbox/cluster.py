@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
@@ -290,7 +290,12 @@ class Sandbox:
             admin, operator = self._real.admin, self._real.operator
         self.client = await self._parts.enter_async_context(KubeClient(admin, user_agent=USER))
         self.fleet = await self._parts.enter_async_context(
-            Fleet(admin, self.ec2, self.clock, self.layout.fleet)
+            Fleet(
+                admin,
+                self.ec2,
+                self.clock,
+                replace(self.layout.fleet, heartbeats=self._real is not None),
+            )
         )
         self.workload = await self._parts.enter_async_context(
             Workload(admin, self.clock, scheduled=self._real is not None, seed=self.layout.seed)

@@ -60,7 +60,7 @@ class Pace:
     before_s: float = 3.0
     after_s: float = 8.0
     frame_s: float = 0.5
-    patience_s: float = 100.0
+    patience_s: float = 120.0
 
 
 class StoryFailed(SandboxError):

@@ -10,8 +10,8 @@ import os
 import signal
 import sys
 import time
+from http.client import HTTPConnection
 from pathlib import Path
-from urllib.request import Request, urlopen
 
 API = "/apis/apps/v1/namespaces/kube-system/daemonsets/aws-node"
 POLICY = "/apis/ippolicy.dev/v1alpha1/ippolicies/default"
@@ -19,7 +19,7 @@ POLICY = "/apis/ippolicy.dev/v1alpha1/ippolicies/default"
 
 def main(behaviour: str) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    print("stand-in at", os.environ["IPPOLICY_HTTP_PORT"], flush=True)
+    sys.stderr.write(f"stand-in at {os.environ['IPPOLICY_HTTP_PORT']}\n")
     if behaviour == "ends":
         sys.exit(3)
     config = json.loads(Path(os.environ["KUBECONFIG"]).read_text())
@@ -31,7 +31,7 @@ def main(behaviour: str) -> None:
         "kind": "DaemonSet",
         "spec": {"template": {"spec": {"containers": containers}}},
     }
-    patch(f"{server}{API}?fieldManager=stand-in", applied, "application/apply-patch+yaml")
+    patch(server, f"{API}?fieldManager=stand-in", applied, "application/apply-patch+yaml")
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     condition = {
         "type": "Progressing",
@@ -41,25 +41,24 @@ def main(behaviour: str) -> None:
         "observedGeneration": 1,
         "lastTransitionTime": now,
     }
-    status = {"status": {"conditions": [condition]}}
-    while not patch(f"{server}{POLICY}/status", status, "application/merge-patch+json"):
+    status = {"status": {"observedGeneration": 1, "observedTime": now, "conditions": [condition]}}
+    while not patch(server, f"{POLICY}/status", status, "application/merge-patch+json"):
         time.sleep(0.05)
     while True:
         time.sleep(1)
 
 
-def patch(url: str, body: object, content_type: str) -> bool:
-    request = Request(
-        url,
-        data=json.dumps(body).encode(),
-        headers={"Content-Type": content_type},
-        method="PATCH",
-    )
-    try:
-        with urlopen(request, timeout=5) as response:
-            return bool(response.status < 300)
-    except OSError:  # the policy may not be there yet
+def patch(server: str, path: str, body: object, content_type: str) -> bool:
+    connection = HTTPConnection(server.removeprefix("http://"), timeout=5)
+    connection.request("PATCH", path, json.dumps(body), {"Content-Type": content_type})
+    response = connection.getresponse()
+    answer = response.read().decode()
+    connection.close()
+    if response.status == 404:  # the policy is not there yet
         return False
+    if response.status >= 300:
+        sys.exit(answer)
+    return True
 
 
 main(sys.argv[1])

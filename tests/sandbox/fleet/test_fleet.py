@@ -10,6 +10,7 @@ import pytest
 
 from fleet_world import USABLE, Build, build_world
 from ippolicy.errors import SandboxError
+from ippolicy.sandbox.fleet import NodeSpec
 from ippolicy.sandbox.kube import Fault
 
 
@@ -29,6 +30,16 @@ async def test_a_node_is_registered_as_a_kubelet_would(build: Build) -> None:
     assert aws_node["status"]["hostIP"] == aws_node["status"]["podIP"] == address["address"]
 
 
+async def test_heartbeats_renew_the_leases_of_the_nodes(build: Build) -> None:
+    world = await build(heartbeats=True)
+    path = f"/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/{world.nodes[0]}"
+    while (lease := await world.client.find(path)) is None:
+        world.fleet.check()
+        await asyncio.sleep(0.05)
+    assert lease["spec"]["holderIdentity"] == world.nodes[0]
+    assert lease["spec"]["renewTime"].endswith("Z")
+
+
 async def test_a_removed_node_leaves_nothing_in_the_cluster_or_in_ec2(build: Build) -> None:
     world = await build(nodes=2)
     await world.workload.scale(dict.fromkeys(world.nodes, 16))
@@ -46,8 +57,6 @@ async def test_a_removed_node_leaves_nothing_in_the_cluster_or_in_ec2(build: Bui
 
 async def test_nodes_can_join_a_running_fleet(build: Build) -> None:
     world = await build(nodes=1)
-    from ippolicy.sandbox.fleet import NodeSpec
-
     [name] = await world.fleet.add_nodes([NodeSpec("m5.large", world.subnets[1], group="new")])
     await world.fleet.settled()
     joined = next(node for node in world.fleet.report().nodes if node.name == name)

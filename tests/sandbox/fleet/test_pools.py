@@ -6,7 +6,7 @@ from ipaddress import ip_address, ip_network
 
 from fleet_world import USABLE, Build, World
 from ippolicy.ipamd import WarmTargets
-from ippolicy.sandbox.fleet import AwsNodeState
+from ippolicy.sandbox.fleet import AwsNodeState, NodeSpec
 
 
 def assert_every_address_is_accounted_for(world: World) -> None:
@@ -129,3 +129,21 @@ async def test_a_full_subnet_leaves_pods_waiting_until_there_is_room(build: Buil
     world.ec2.delete_interface(filler.id)
     await world.fleet.settled(pods=5)  # after ipamd's back-off of 120 s
     assert world.fleet.report().delayed_starts >= 1
+
+
+async def test_custom_networking_takes_pod_addresses_from_the_other_subnet(build: Build) -> None:
+    world = await build(nodes=0, env={"AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG": "true"})
+    pods = world.ec2.add_subnet("10.0.100.0/24", "us-west-2a").id
+    home = world.subnets[0]
+    [configured, forgotten] = await world.fleet.add_nodes(
+        [NodeSpec("r5.xlarge", home, custom_subnet=pods), NodeSpec("r5.xlarge", home)]
+    )
+    await world.workload.scale({configured: 2})
+    while world.fleet.node(forgotten).aws_node.state is not AwsNodeState.CRASH_LOOP:
+        await world.clock.sleep(0.5)
+    while world.fleet.node(configured).kubelet.workload != (2, 2):
+        world.fleet.check()
+        await world.clock.sleep(0.5)
+    for pod in await world.pods():
+        assert ip_address(pod["status"]["podIP"]) in ip_network("10.0.100.0/24")
+    assert world.ec2.subnet(home).free_addresses == USABLE - 2  # the two primary ENIs

@@ -21,8 +21,9 @@ from typing import Any, Final
 from ippolicy.ipamd.fast.kernel import replay_lanes
 
 _PACKAGE: Final = "ippolicy.ipamd.fast"
-_MODULES: Final = ("draws", "maps", "pool", "rules", "passes", "pods", "kernel")
+_MODULES: Final = ("state", "draws", "maps", "pool", "rules", "passes", "clock", "pods", "kernel")
 _LOCK: Final = Lock()
+BIG = os.environ.get('BIG','').split(',')
 
 Kernel = Callable[..., None]
 
@@ -45,10 +46,10 @@ def _compile() -> Kernel:
     for module in modules:
         for function in _functions(module):
             if function is not replay_lanes:
-                extending.register_jitable(function)
-    folder = _cache_folder(_fingerprint(modules, numba.__version__))
+                extending.register_jitable(_nrt=False,error_model='numpy',forceinline=function.__name__ not in BIG)(function)
+    folder = None
     if folder is None:
-        return numba.njit(nogil=True)(replay_lanes)  # type: ignore[no-any-return]
+        return numba.njit(nogil=True,**eval(os.environ.get('TOP','{}')))(replay_lanes)  # type: ignore[no-any-return]
     numba.config.CACHE_DIR = str(folder)
     return numba.njit(nogil=True, cache=True)(replay_lanes)  # type: ignore[no-any-return]
 

@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from ippolicy.ipamd.fast.state import STREAM, I64
+from ippolicy.ipamd.fast.state import I64, STREAM
 
 STEP: Final = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1: Final = np.uint64(0xBF58476D1CE4E5B9)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,12 +14,17 @@ from ippolicy.ipamd.cloud import Latency
 from ippolicy.ipamd.fast import kernel as layout
 from ippolicy.ipamd.fast import state as requests
 from ippolicy.ipamd.fast.compiled import kernel
-from ippolicy.ipamd.fast.draws import lane_seed
-from ippolicy.ipamd.fast.pods import DEPARTURE, NO_LIFE
-from ippolicy.ipamd.fast.state import Limits, new_state
+from ippolicy.ipamd.fast.state import MOST_ROWS, new_state
+from ippolicy.ipamd.fast.tables import (
+    event_table,
+    node_table,
+    option_table,
+    pods_of,
+    setting_table,
+)
 from ippolicy.ipamd.fast.trace import Trace
 from ippolicy.ipamd.settings import PoolSettings
-from ippolicy.ipamd.shape import ADDRESSES_PER_PREFIX, NodeShape
+from ippolicy.ipamd.shape import NodeShape
 
 API_NAMES: Final = (
     "AssignPrivateIpAddresses",
@@ -96,7 +101,7 @@ class GridResult:
     @property
     def mutating_calls(self) -> Ints:
         """EC2 calls that change something, which draw on the smaller of EC2's two budgets."""
-        return self._weighed({name: 1 for name in MUTATING})
+        return self._weighed(dict.fromkeys(MUTATING, 1))
 
     @property
     def simple_calls(self) -> Ints:
@@ -132,17 +137,22 @@ def replay_grid(
             `replay_lane` plays custom networking, trunk ENIs, and nodes without subnet discovery.
     """
     _check(shapes, traces, settings, retry_s)
-    nodes, events = _nodes(shapes, traces, seed), _events(traces)
     shape = (len(traces), len(settings))
     counts = np.zeros((*shape, layout.OUT_COLUMNS), dtype=np.int32)
     means = np.zeros((*shape, layout.MEAN_COLUMNS), dtype=np.float64)
-    if traces and settings:
+    if counts.size:
+        room = new_state(
+            enis=max(shape.eni_limit for shape in shapes),
+            slots=max(shape.slots for shape in shapes),
+            pods=max(map(pods_of, traces)),
+        )
         kernel()(
-            new_state(_limits(shapes, traces, settings)),
-            nodes,
-            events,
-            _settings(settings),
-            _options(latency or Latency(), retry_s, score_from_s, leak_scans=leak_scans),
+            *room,
+            node_table(shapes, traces, seed),
+            np.array([trace.span_s for trace in traces], dtype=np.float64),
+            setting_table(settings),
+            option_table(latency or Latency(), retry_s, score_from_s, leak_scans=leak_scans),
+            event_table(traces),
             counts,
             means,
         )
@@ -165,107 +175,16 @@ def _check(
                 "the grid knows no custom networking, no ENABLE_POD_ENI and no "
                 "ENABLE_SUBNET_DISCOVERY=false: replay such a setting with replay_lane"
             )
-    for shape in shapes:
-        if shape.slots < 1:
-            raise ModelError(f"{shape.instance_type}: an ENI without secondary addresses: skip it")
-
-
-def _limits(
-    shapes: Sequence[NodeShape], traces: Sequence[Trace], settings: Sequence[PoolSettings]
-) -> Limits:
-    size = ADDRESSES_PER_PREFIX if any(s.prefix_delegation for s in settings) else 1
-    return Limits(
-        enis=max(shape.eni_limit for shape in shapes),
-        slots=max(shape.slots for shape in shapes),
-        addresses=max(shape.eni_limit * shape.slots for shape in shapes) * size,
-        events=max(len(trace.times_s) for trace in traces),
-        level=max(trace.level for trace in traces),
-    )
-
-
-def _nodes(shapes: Sequence[NodeShape], traces: Sequence[Trace], seed: int) -> layout.Nodes:
-    lengths = [_length(trace) for trace in traces]
-    last = np.cumsum(np.array(lengths, dtype=np.int64), dtype=np.int64)
-    return layout.Nodes(
-        slots=_ints(shape.slots for shape in shapes),
-        eni_limit=_ints(shape.eni_limit for shape in shapes),
-        max_pods=_ints(shape.max_pods for shape in shapes),
-        prefix_capable=_ints(shape.prefix_capable for shape in shapes),
-        seed=np.array([lane_seed(seed, node) for node in range(len(shapes))], dtype=np.uint64),
-        level=_ints(0 if trace.cold else trace.level for trace in traces),
-        settled=_ints(not trace.cold for trace in traces),
-        span_s=np.array([trace.span_s for trace in traces], dtype=np.float64),
-        first=last - np.array(lengths, dtype=np.int64),
-        last=last,
-    )
-
-
-def _length(trace: Trace) -> int:
-    return len(trace.times_s) + (trace.level if trace.cold else 0)
-
-
-def _events(traces: Sequence[Trace]) -> layout.Events:
-    """The events of all nodes in a row; the level of a cold node comes at second 0."""
-    total = sum(map(_length, traces))
-    events = layout.Events(
-        seconds=np.zeros(total, dtype=np.int32),
-        lives=np.full(total, NO_LIFE, dtype=np.int32),
-        ranks=np.zeros(total, dtype=np.int32),
-    )
-    end = 0
-    for trace in traces:
-        end += _length(trace)
-        part = slice(end - len(trace.times_s), end)
-        events.seconds[part] = trace.times_s
-        if trace.lives_s is None:
-            events.lives[part][trace.changes < 0] = DEPARTURE
-        else:
-            events.lives[part] = trace.lives_s
-            events.ranks[part] = name_ranks(len(trace.times_s))
-    return events
-
-
-def name_ranks(pods: int) -> NDArray[np.int64]:
-    """Where "pod-0", "pod-1"... come among themselves as text: the step form's order of ends."""
-    order = np.argsort(np.array([str(pod) for pod in range(pods)]), kind="stable")
-    ranks = np.empty(pods, dtype=np.int64)
-    ranks[order] = np.arange(pods)
-    return ranks
-
-
-def _settings(settings: Sequence[PoolSettings]) -> layout.Settings:
-    targets = [setting.targets for setting in settings]
-    return layout.Settings(
-        warm_eni=_ints(target.warm_eni for target in targets),
-        warm_ip=_ints(target.warm_ip for target in targets),
-        minimum_ip=_ints(target.minimum_ip for target in targets),
-        warm_prefix=_ints(target.warm_prefix for target in targets),
-        prefixes=_ints(setting.prefix_delegation for setting in settings),
-        max_eni=_ints(setting.max_eni for setting in settings),
-        cooldown_s=np.array([setting.cooldown_s for setting in settings], dtype=np.float64),
-    )
-
-
-def _options(
-    latency: Latency, retry_s: int, score_from_s: float, *, leak_scans: bool
-) -> layout.Options:
-    return layout.Options(
-        retry_s=retry_s,
-        assign_s=float(latency.assign_s),
-        create_s=float(latency.create_s),
-        attach_s=float(latency.attach_s),
-        other_s=float(latency.other_s),
-        score_from_s=float(score_from_s),
-        leak_scans=leak_scans,
-    )
-
-
-def _ints(values: Iterable[int]) -> NDArray[np.int64]:
-    return np.fromiter(values, dtype=np.int64)
+    for shape in set(shapes):
+        if shape.slots < 1 or shape.eni_limit + 2 > MOST_ROWS:
+            raise ModelError(
+                f"{shape.instance_type}: {shape.eni_limit} ENIs of {shape.slots} secondary "
+                "addresses are beyond the grid: leave the node out"
+            )
 
 
 def _result(counts: Ints, means: Floats) -> GridResult:
-    calls = counts[:, :, layout.COUNTS :]
+    made = counts[:, :, layout.OUT_REQUESTS :]
     return GridResult(
         pods=counts[:, :, layout.OUT_PODS],
         delayed=counts[:, :, layout.OUT_DELAYED],
@@ -278,7 +197,7 @@ def _result(counts: Ints, means: Floats) -> GridResult:
         mean_assigned=means[:, :, layout.MEAN_ASSIGNED],
         mean_enis=means[:, :, layout.MEAN_ENIS],
         calls=np.stack(
-            [calls[:, :, list(_REQUESTS_OF[name])].sum(axis=2) for name in API_NAMES],
+            [made[:, :, list(_REQUESTS_OF[name])].sum(axis=2) for name in API_NAMES],
             axis=2,
             dtype=np.int32,
         ),

@@ -6,35 +6,51 @@ then the trace's own events follow in their order.
 
 from __future__ import annotations
 
+from math import ceil
 from typing import Final
 
+from ippolicy.ipamd.fast.clock import advance, measure, note, pass_at_once, touch
 from ippolicy.ipamd.fast.draws import draw_below
-from ippolicy.ipamd.fast.passes import advance, measure, note, pass_at_once, touch
 from ippolicy.ipamd.fast.pool import assign, next_cooled, release, skip_vain
 from ippolicy.ipamd.fast.state import (
     ASSIGNED_S,
+    CALLS,
     COOLING,
     DELAYED,
     DELAYED_COOLING,
+    END_KEY,
+    END_POD,
     ENDS,
     ENIS_S,
+    F64,
     HELD_S,
     I32,
+    I64,
+    LAST_EVENT,
     LEAK_SCAN_AT,
     MAX_ASSIGNED,
     MAX_HELD,
     NEXT_EVENT,
+    NEXT_TRY,
     PODS,
     READY,
     RETRY_S,
     RUNNING,
+    RUNNING_POD,
     WAIT_S,
     WAITING,
+    WAITS_EVENT,
+    WAITS_SINCE,
     WAKE,
-    State,
 )
 
 EVENT_OFFSET_S: Final = 0.05
+"""Pods move this much after the whole second, so that no pass falls on the same moment."""
+# Rows of `events`; RANK orders pods whose lives end in the same second.
+SECOND_OF: Final = 0
+LIFE_OF: Final = 1
+RANK_OF: Final = 2
+EVENT_ROWS: Final = 3
 DEPARTURE: Final = -2
 """In place of a life: a pod goes."""
 NO_LIFE: Final = -1
@@ -44,187 +60,192 @@ LEVEL_POD: Final = -1
 _RANK_BITS: Final = 32
 
 
-def settle(node: I64, enis: I64, pods: I64, level: int) -> None:
+def settle(node: I64, clock: F64, enis: I64, pods: I64, level: int) -> None:
     """Give `level` pods their addresses, and the pool its passes, in no time and off the books."""
-    placed = 0
-    acted = True
+    placed, acted = 0, True
     while acted:
-        while placed < level and _start(node, enis, pods, 0, NO_LIFE, 0):
+        while placed < level and _start(node, clock, enis, pods, NO_LIFE):
             placed += 1
-        acted = pass_at_once(node, enis, pods)
+        acted = pass_at_once(node, clock, enis)
     for _ in range(level - placed):
-        _wait(node, enis, pods, 0, LEVEL_POD)
-    forget_past(node, enis, pods)
+        _wait(node, pods, 0, LEVEL_POD)
+    forget_past(node, clock)
 
 
-def forget_past(node: I64, enis: I64, pods: I64) -> None:
+def forget_past(node: I64, clock: F64) -> None:
     """Count and measure from now on."""
-    measure(node, enis, pods)
-    node[CALLS + :] = 0
-    node[PODS] = node[DELAYED] = node[DELAYED_COOLING] = node[WAIT_S] = node[MAX_HELD] = node[MAX_ASSIGNED] = 0
-    node[HELD_S] = node[ASSIGNED_S] = node[ENIS_S] = 0.0
-    note(node, enis, pods)
+    measure(node, clock)
+    node[CALLS:] = 0
+    node[PODS] = node[DELAYED] = node[DELAYED_COOLING] = node[WAIT_S] = 0
+    node[MAX_HELD] = node[MAX_ASSIGNED] = 0
+    clock[HELD_S] = clock[ASSIGNED_S] = clock[ENIS_S] = 0.0
+    note(node)
 
 
 def play(
-    node: I64, enis: I64, pods: I64, seconds: I32, lives: I32, ranks: I32, score_from_s: float, span_s: float
+    node: I64,
+    clock: F64,
+    enis: I64,
+    pods: I64,
+    events: I32,
+    score_from_s: float,
+    span_s: float,
 ) -> None:
     """Play every second in which something happens, up to `span_s`, and score from the given one.
 
-    An event is a life in seconds, or NO_LIFE or DEPARTURE; `ranks` orders pods whose lives end in
-    the same second.
+    What happens are the items of `events` (second; life, or what stands in its place; rank) from
+    NEXT_EVENT to LAST_EVENT.
     """
     second, scoring = 0, score_from_s <= 0
     while True:
+        moved = _next_move_s(node, pods, events, span_s)
         if node[WAITING] and node[READY] == 0:
-            _skip_vain_tries(node, enis, pods, _next_move(node, enis, pods, seconds, span_s))
-        second = max(second, _next_second(node, enis, pods, seconds, span_s))
+            _skip_vain_tries(node, clock, enis, pods, moved)
+        second = max(second, _next_second(node, pods, moved))
         if not scoring and second >= score_from_s:
-            advance(node, enis, pods, score_from_s)
-            forget_past(node, enis, pods)
+            advance(node, clock, enis, pods, score_from_s)
+            forget_past(node, clock)
             scoring = True
         if second >= span_s:
             break
-        advance(node, enis, pods, second + EVENT_OFFSET_S)
-        measure(node, enis, pods)
-        _end_lives(node, enis, pods, second)
-        _serve_waiting(node, enis, pods, second, lives, ranks)
-        _follow_trace(node, enis, pods, second, seconds, lives, ranks)
+        advance(node, clock, enis, pods, second + EVENT_OFFSET_S)
+        measure(node, clock)
+        _end_lives(node, clock, enis, pods, second)
+        if node[WAITING]:
+            _serve_waiting(node, clock, enis, pods, events, second)
+        _follow_trace(node, clock, enis, pods, events, second)
         second += 1
-    advance(node, enis, pods, span_s)
-    measure(node, enis, pods)
+    advance(node, clock, enis, pods, span_s)
+    measure(node, clock)
 
 
-def _follow_trace(node: I64, enis: I64, pods: I64, second: int, seconds: I32, lives: I32, ranks: I32) -> None:
-    while node[NEXT_EVENT] < len(seconds) and seconds[node[NEXT_EVENT]] <= second:
+def _next_move_s(node: I64, pods: I64, events: I32, span_s: float) -> float:
+    """When a pod comes or goes next, waiting ones left aside; `span_s` at the latest."""
+    moment = span_s
+    if node[NEXT_EVENT] < node[LAST_EVENT]:
+        moment = min(moment, float(events[SECOND_OF, node[NEXT_EVENT]]))
+    if node[ENDS]:
+        moment = min(moment, float(pods[END_KEY, 0] >> _RANK_BITS))
+    return moment
+
+
+def _next_second(node: I64, pods: I64, moved: float) -> int:
+    for place in range(node[WAITING]):
+        moved = min(moved, float(pods[NEXT_TRY, place]))
+    return ceil(moved)
+
+
+def _follow_trace(node: I64, clock: F64, enis: I64, pods: I64, events: I32, second: int) -> None:
+    while node[NEXT_EVENT] < node[LAST_EVENT] and events[SECOND_OF, node[NEXT_EVENT]] <= second:
         event = node[NEXT_EVENT]
         node[NEXT_EVENT] = event + 1
-        if lives[event] == DEPARTURE:
-            _leave(node, enis, pods, second)
+        if events[LIFE_OF, event] == DEPARTURE:
+            _leave(node, clock, enis, pods, second)
             continue
         node[PODS] += 1
-        if not _start(node, enis, pods, second, lives[event], ranks[event]):
+        if not _start(node, clock, enis, pods, _end_key(events, event, second)):
             node[DELAYED] += 1
             node[DELAYED_COOLING] += node[COOLING] > 0
-            _wait(node, enis, pods, second, event)
+            _wait(node, pods, second, event)
 
 
-def _start(node: I64, enis: I64, pods: I64, second: int, life: int, rank: int) -> bool:
+def _end_key(events: I32, event: int, second: int) -> int:
+    """What orders the ends of lives; NO_LIFE for a pod that has none of its own."""
+    if event == LEVEL_POD or events[LIFE_OF, event] == NO_LIFE:
+        return NO_LIFE
+    return ((second + int(events[LIFE_OF, event])) << _RANK_BITS) | int(events[RANK_OF, event])
+
+
+def _start(node: I64, clock: F64, enis: I64, pods: I64, end_key: int) -> bool:
     """CNI ADD now; whether the pod got an address."""
-    pod = assign(node, enis, pods)
+    pod = assign(node, clock, enis)
     if pod < 0:
         return False
-    if life == NO_LIFE:
-        pods[RUNNING, node[RUNNING]] = pod
+    if end_key == NO_LIFE:
+        pods[RUNNING_POD, node[RUNNING]] = pod
         node[RUNNING] += 1
     else:
-        _push_end(node, enis, pods, ((second + life) << _RANK_BITS) | rank, pod)
-    touch(node, enis, pods)
+        _push_end(node, pods, end_key, pod)
+    touch(node, clock)
     return True
 
 
-def _leave(node: I64, enis: I64, pods: I64, second: int) -> None:
+def _leave(node: I64, clock: F64, enis: I64, pods: I64, second: int) -> None:
     """One pod of all that are there goes, whichever."""
     present = node[RUNNING] + node[WAITING]
     if present == 0:
         return
     chosen = draw_below(node, present)
     if chosen < node[WAITING]:
-        _give_up(node, enis, pods, chosen, second)
+        _give_up(node, pods, chosen, second)
         return
     place = chosen - node[WAITING]
-    pod = pods[RUNNING, place]
+    pod = pods[RUNNING_POD, place]
     node[RUNNING] -= 1
-    pods[RUNNING, place] = pods[RUNNING, node[RUNNING]]
-    release(node, enis, pods, pod)
-    touch(node, enis, pods)
-
-
-# -- when something happens next ----------------------------------------------------------------
-
-
-def _next_second(node: I64, enis: I64, pods: I64, seconds: I32, span_s: float) -> int:
-    moment = float(span_s)
-    if node[NEXT_EVENT] < len(seconds):
-        moment = min(moment, float(seconds[node[NEXT_EVENT]]))
-    if node[ENDS]:
-        moment = min(moment, float(pods[END_KEY, 0] >> _RANK_BITS))
-    for place in range(node[WAITING]):
-        moment = min(moment, float(pods[WAITING_NEXT, place]))
-    return int(-(-moment // 1))
-
-
-def _next_move(node: I64, enis: I64, pods: I64, seconds: I32, span_s: float) -> float:
-    """Nothing but vain tries happens before this moment, if no address is ready now."""
-    moment = min(min(node[WAKE], node[LEAK_SCAN_AT]), min(next_cooled(node, enis, pods), float(span_s)))
-    if node[NEXT_EVENT] < len(seconds):
-        moment = min(moment, float(seconds[node[NEXT_EVENT]]))
-    if node[ENDS]:
-        moment = min(moment, float(pods[END_KEY, 0] >> _RANK_BITS))
-    return moment
+    pods[RUNNING_POD, place] = pods[RUNNING_POD, node[RUNNING]]
+    release(node, clock, enis, pods, pod)
+    touch(node, clock)
 
 
 # -- pods that wait -----------------------------------------------------------------------------
 
 
-def _wait(node: I64, enis: I64, pods: I64, second: int, event: int) -> None:
+def _wait(node: I64, pods: I64, second: int, event: int) -> None:
     place = node[WAITING]
-    pods[WAITING_SINCE, place] = second
-    pods[WAITING_EVENT, place] = event
-    pods[WAITING_NEXT, place] = second + node[RETRY_S]
+    pods[WAITS_SINCE, place] = second
+    pods[WAITS_EVENT, place] = event
+    pods[NEXT_TRY, place] = second + node[RETRY_S]
     node[WAITING] = place + 1
 
 
-def _serve_waiting(node: I64, enis: I64, pods: I64, second: int, lives: I32, ranks: I32) -> None:
+def _serve_waiting(node: I64, clock: F64, enis: I64, pods: I64, events: I32, second: int) -> None:
     kept = 0
     for place in range(node[WAITING]):
-        event = pods[WAITING_EVENT, place]
-        due = pods[WAITING_NEXT, place] <= second
-        life, rank = NO_LIFE, 0
-        if event != LEVEL_POD:
-            life, rank = lives[event], ranks[event]
-        if due and _start(node, enis, pods, second, life, rank):
+        event = pods[WAITS_EVENT, place]
+        due = pods[NEXT_TRY, place] <= second
+        if due and _start(node, clock, enis, pods, _end_key(events, event, second)):
             if event != LEVEL_POD:
-                node[WAIT_S] += second - pods[WAITING_SINCE, place]
+                node[WAIT_S] += second - pods[WAITS_SINCE, place]
             continue
-        pods[WAITING_SINCE, kept] = pods[WAITING_SINCE, place]
-        pods[WAITING_EVENT, kept] = event
-        pods[WAITING_NEXT, kept] = second + node[RETRY_S] if due else pods[WAITING_NEXT, place]
+        pods[WAITS_SINCE, kept] = pods[WAITS_SINCE, place]
+        pods[WAITS_EVENT, kept] = event
+        pods[NEXT_TRY, kept] = second + node[RETRY_S] if due else pods[NEXT_TRY, place]
         kept += 1
     node[WAITING] = kept
 
 
-def _give_up(node: I64, enis: I64, pods: I64, place: int, second: int) -> None:
-    if pods[WAITING_EVENT, place] != LEVEL_POD:
-        node[WAIT_S] += second - pods[WAITING_SINCE, place]
+def _give_up(node: I64, pods: I64, place: int, second: int) -> None:
+    if pods[WAITS_EVENT, place] != LEVEL_POD:
+        node[WAIT_S] += second - pods[WAITS_SINCE, place]
     node[WAITING] -= 1
     for later in range(place, node[WAITING]):
-        pods[WAITING_SINCE, later] = pods[WAITING_SINCE, later + 1]
-        pods[WAITING_EVENT, later] = pods[WAITING_EVENT, later + 1]
-        pods[WAITING_NEXT, later] = pods[WAITING_NEXT, later + 1]
+        pods[WAITS_SINCE, later] = pods[WAITS_SINCE, later + 1]
+        pods[WAITS_EVENT, later] = pods[WAITS_EVENT, later + 1]
+        pods[NEXT_TRY, later] = pods[NEXT_TRY, later + 1]
 
 
-def _skip_vain_tries(node: I64, enis: I64, pods: I64, until: float) -> None:
-    """Count the tries before `until`, all in vain, as made."""
-    retry_s, tries = node[RETRY_S], 0
+def _skip_vain_tries(node: I64, clock: F64, enis: I64, pods: I64, moved: float) -> None:
+    """Count as made the tries that come before anything can change: all are in vain."""
+    until = min(moved, clock[WAKE], clock[LEAK_SCAN_AT], next_cooled(node, clock))
+    tries = 0
     for place in range(node[WAITING]):
-        while pods[WAITING_NEXT, place] + EVENT_OFFSET_S < until:
-            pods[WAITING_NEXT, place] += retry_s
+        while pods[NEXT_TRY, place] + EVENT_OFFSET_S < until:
+            pods[NEXT_TRY, place] += node[RETRY_S]
             tries += 1
     if tries:
-        skip_vain(node, enis, pods, tries)
+        skip_vain(node, clock, enis, tries)
 
 
 # -- lives: a heap of when each ends ------------------------------------------------------------
 
 
-def _end_lives(node: I64, enis: I64, pods: I64, second: int) -> None:
+def _end_lives(node: I64, clock: F64, enis: I64, pods: I64, second: int) -> None:
     while node[ENDS] and pods[END_KEY, 0] >> _RANK_BITS <= second:
-        release(node, enis, pods, _pop_end(node, enis, pods))
-        touch(node, enis, pods)
+        release(node, clock, enis, pods, _pop_end(node, pods))
+        touch(node, clock)
 
 
-def _push_end(node: I64, enis: I64, pods: I64, key: int, pod: int) -> None:
+def _push_end(node: I64, pods: I64, key: int, pod: int) -> None:
     place = node[ENDS]
     node[ENDS] = place + 1
     while place and pods[END_KEY, (place - 1) >> 1] > key:
@@ -236,7 +257,7 @@ def _push_end(node: I64, enis: I64, pods: I64, key: int, pod: int) -> None:
     pods[END_POD, place] = pod
 
 
-def _pop_end(node: I64, enis: I64, pods: I64) -> int:
+def _pop_end(node: I64, pods: I64) -> int:
     first = pods[END_POD, 0]
     last = node[ENDS] - 1
     node[ENDS] = last

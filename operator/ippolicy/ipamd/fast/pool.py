@@ -26,7 +26,7 @@ from ippolicy.ipamd.fast.state import (
     CAN_GIVE,
     CAPACITY,
     CIDRS,
-    COOLDOWN,
+    COOLDOWN_S,
     COOLED_OF,
     COOLING,
     COOLING_END,
@@ -37,6 +37,7 @@ from ippolicy.ipamd.fast.state import (
     ENIS,
     ENTRIES,
     ENTRY_AT,
+    F64,
     FACT,
     FREED_AT,
     FREED_CIDR,
@@ -44,7 +45,7 @@ from ippolicy.ipamd.fast.state import (
     FREED_MASK,
     FREED_SERIAL,
     I64,
-    NEVER,
+    IDLE_ENIS,
     NO_POD,
     NOT_ATTACHED,
     NOW,
@@ -65,6 +66,7 @@ from ippolicy.ipamd.fast.state import (
     USED_OF,
 )
 
+CLOCK_NOISE_S: Final = 1e-6
 _PER_PREFIX: Final = 16
 _ALL: Final = 0xFFFF
 
@@ -72,22 +74,23 @@ _ALL: Final = 0xFFFF
 # -- ENIs and CIDRs -----------------------------------------------------------------------------
 
 
-def add_eni(node: I64, enis: I64) -> int:
+def add_eni(node: I64, clock: F64, enis: I64) -> int:
     """Learn of an ENI without addresses, now; its row."""
     eni = PRIMARY
-    while enis[FACT, eni, SEEN_AT] != NOT_ATTACHED:
+    while clock[SEEN_AT + eni] != NOT_ATTACHED:
         eni += 1
-    enis[FACT, eni, SEEN_AT] = node[NOW]
+    clock[SEEN_AT + eni] = clock[NOW]
     enis[FACT, eni, PODS_ON] = enis[FACT, eni, COOLING_ON] = 0
     clear_map(enis, eni, 0)
     for number in range(node[SLOTS]):
         enis[SPARE, eni, number] = node[SLOTS] - 1 - number
     insert(node, enis, ENI_MAP, eni)
     node[ENIS] += 1
+    node[IDLE_ENIS] += eni != PRIMARY
     return eni
 
 
-def remove_eni(node: I64, enis: I64, eni: int) -> None:
+def remove_eni(node: I64, clock: F64, enis: I64, eni: int) -> None:
     """Forget an ENI that has no pod and nothing that cools down."""
     cidrs = enis[FACT, eni, ENTRIES]
     node[READY] -= cidrs
@@ -95,9 +98,10 @@ def remove_eni(node: I64, enis: I64, eni: int) -> None:
     node[UNUSED] -= cidrs
     node[TOTAL] -= cidrs * node[SIZE]
     node[ENIS] -= 1
+    node[IDLE_ENIS] -= 1
     for cidr in range(node[SLOTS]):
         enis[SERIAL_OF, eni, cidr] = -1
-    enis[FACT, eni, SEEN_AT] = NOT_ATTACHED
+    clock[SEEN_AT + eni] = NOT_ATTACHED
     delete(enis, ENI_MAP, eni)
 
 
@@ -134,10 +138,10 @@ def remove_cidr(node: I64, enis: I64, eni: int, cidr: int) -> None:
 # -- pods ---------------------------------------------------------------------------------------
 
 
-def assign(node: I64, enis: I64) -> int:
+def assign(node: I64, clock: F64, enis: I64) -> int:
     """An address from the first ENI and CIDR that can give one, in map order; -1 for none."""
     if node[READY] == 0:
-        skip_vain(node, enis, 1)
+        skip_vain(node, clock, enis, 1)
         return -1
     start, mask = walk_start(node, enis, ENI_MAP), enis[FACT, ENI_MAP, CAPACITY] - 1
     for step in range(mask + 1):
@@ -149,13 +153,13 @@ def assign(node: I64, enis: I64) -> int:
     return -1
 
 
-def skip_vain(node: I64, enis: I64, tries: int) -> None:
+def skip_vain(node: I64, clock: F64, enis: I64, tries: int) -> None:
     """Take the draws of `tries` ADDs that find no CIDR ready."""
     if node[TOTAL] == node[ASSIGNED]:
         return
     draws = 1 if node[ENIS] >= 2 else 0
     for eni in range(PRIMARY, enis.shape[1] - 1):
-        if enis[FACT, eni, SEEN_AT] != NOT_ATTACHED and enis[FACT, eni, ENTRIES] >= 2:
+        if clock[SEEN_AT + eni] != NOT_ATTACHED and enis[FACT, eni, ENTRIES] >= 2:
             draws += 1
     skip_draws(node, draws * tries)
 
@@ -174,6 +178,8 @@ def _take(node: I64, enis: I64, eni: int, place: int) -> int:
         clear_bit(enis, CAN_GIVE, eni, place)
         node[READY] -= 1
     node[ASSIGNED] += 1
+    if enis[FACT, eni, PODS_ON] == 0:
+        node[IDLE_ENIS] -= eni != PRIMARY
     enis[FACT, eni, PODS_ON] += 1
     return int((eni * node[SLOTS] + cidr) * _PER_PREFIX + address)
 
@@ -187,9 +193,8 @@ def _take_of_prefix(node: I64, enis: I64, eni: int, cidr: int) -> int:
         address = (freed >> (4 * chosen)) & 15
         for number in range(cooled):
             enis[FREED_MASK, eni, cidr] &= ~(1 << ((freed >> (4 * number)) & 15))
-        # Only what still cools stays in the list; the shift brings in ones from a set sign.
-        kept = (1 << (4 * enis[COOLING_OF, eni, cidr])) - 1 if cooled < _PER_PREFIX else 0
-        enis[FREED_LIST, eni, cidr] = (freed >> (4 * cooled % 64)) & kept
+        kept = (1 << (4 * enis[COOLING_OF, eni, cidr])) - 1  # what still cools stays in the list
+        enis[FREED_LIST, eni, cidr] = (freed >> (4 * cooled & 63)) & kept
         enis[COOLED_OF, eni, cidr] = 0
     else:
         taken = enis[USED_MASK, eni, cidr] | enis[FREED_MASK, eni, cidr]
@@ -198,7 +203,7 @@ def _take_of_prefix(node: I64, enis: I64, eni: int, cidr: int) -> int:
     return int(address)
 
 
-def release(node: I64, enis: I64, pods: I64, pod: int) -> None:
+def release(node: I64, clock: F64, enis: I64, pods: I64, pod: int) -> None:
     """Take a pod's address back, to cool down."""
     address, number = pod % _PER_PREFIX, pod // _PER_PREFIX
     eni, cidr = number // node[SLOTS], number % node[SLOTS]
@@ -213,21 +218,25 @@ def release(node: I64, enis: I64, pods: I64, pod: int) -> None:
         node[UNUSED] += 1
     node[ASSIGNED] -= 1
     enis[FACT, eni, PODS_ON] -= 1
+    if enis[FACT, eni, PODS_ON] == 0:
+        node[IDLE_ENIS] += eni != PRIMARY
     enis[COOLING_OF, eni, cidr] += 1
     enis[FACT, eni, COOLING_ON] += 1
     node[COOLING] += 1
     end = node[COOLING_END]
-    pods[FREED_AT, end] = node[NOW]
+    clock[FREED_AT + end] = clock[NOW]
     pods[FREED_CIDR, end] = number
     pods[FREED_SERIAL, end] = enis[SERIAL_OF, eni, cidr]
     node[COOLING_END] = end + 1
 
 
-def end_cooling(node: I64, enis: I64, pods: I64) -> None:
+def end_cooling(node: I64, clock: F64, enis: I64, pods: I64) -> None:
     """Let every address that has cooled down by now be given again."""
-    oldest = node[NOW] - node[COOLDOWN]
-    while node[COOLING_FIRST] < node[COOLING_END] and pods[FREED_AT, node[COOLING_FIRST]] < oldest:
+    oldest = clock[NOW] - clock[COOLDOWN_S] - CLOCK_NOISE_S
+    while node[COOLING_FIRST] < node[COOLING_END]:
         first = node[COOLING_FIRST]
+        if clock[FREED_AT + first] >= oldest:
+            break
         node[COOLING_FIRST] = first + 1
         eni = pods[FREED_CIDR, first] // node[SLOTS]
         cidr = pods[FREED_CIDR, first] % node[SLOTS]
@@ -247,8 +256,8 @@ def _end_one(node: I64, enis: I64, eni: int, cidr: int) -> None:
         node[READY] += 1
 
 
-def next_cooled(node: I64, pods: I64) -> int:
-    """When the address that has cooled longest can be given; NEVER where none cools."""
+def next_cooled(node: I64, clock: F64) -> float:
+    """When the address that has cooled longest can be given; infinite where none cools."""
     if node[COOLING_FIRST] == node[COOLING_END]:
-        return NEVER
-    return int(pods[FREED_AT, node[COOLING_FIRST]] + node[COOLDOWN])
+        return np.inf
+    return float(clock[FREED_AT + node[COOLING_FIRST]] + clock[COOLDOWN_S])

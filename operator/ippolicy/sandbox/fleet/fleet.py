@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from ippolicy.errors import SandboxError
 from ippolicy.sandbox.clock import SandboxClock
@@ -35,12 +35,15 @@ POLL_S: Final = 0.02
 
 @dataclass(frozen=True, slots=True)
 class FleetOptions:
-    """What a fleet may be told: `heartbeats` keep a real control plane from evicting its pods."""
+    """What a fleet may be told.
+
+    `heartbeats` renew the nodes' leases, as a control plane wants it that watches over nodes.
+    """
 
     cluster: str = "sandbox"
     metrics_port: int = METRICS_PORT
     timings: Timings = field(default_factory=Timings)
-    heartbeats: bool = True
+    heartbeats: bool = False
     seed: int = 0
 
 
@@ -261,8 +264,8 @@ class Fleet:
             random=Random(self._random.random()),
         )
 
-    async def _register(self, node: SimulatedNode) -> Any:
-        return await self._client.create("/api/v1/nodes", node.object)
+    async def _register(self, node: SimulatedNode) -> None:
+        await self._client.create("/api/v1/nodes", node.object)
 
     async def _beat(self) -> None:
         while True:

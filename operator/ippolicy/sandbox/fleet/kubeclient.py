@@ -57,8 +57,11 @@ class KubeClient:
         self._turn = asyncio.Semaphore(REQUESTS_AT_ONCE)
 
     async def __aenter__(self) -> Self:
+        secure = self._base.startswith("https")
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=tls_context(self._configuration), limit=0),
+            connector=aiohttp.TCPConnector(
+                ssl=tls_context(self._configuration) if secure else True, limit=0
+            ),
             timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_S),
             headers={"User-Agent": self._user_agent, **self._authorization()},
         )

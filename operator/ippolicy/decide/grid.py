@@ -1,0 +1,139 @@
+"""The settings that are tried: all within what may be written, none that is a trap.
+
+    mode          tried
+    ------------  ------------------------------------------------------------------------------
+    addresses     WARM_IP_TARGET x MINIMUM_IP_TARGET, WARM_IP at least 1
+    prefixes      the same, MINIMUM in whole /28s; and WARM_PREFIX_TARGET alone, at least 1, where
+                  the env has no WARM_IP and MINIMUM and the entry is ours to write
+    either        the setting in force, so that leaving things as they are is an option too
+
+WARM_ENI_TARGET is never written: it has no bounds, and WARM_IP and MINIMUM put it aside. Nor are
+WARM_IP and MINIMUM ever taken away, which would bring WARM_ENI's whole spare ENI back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ippolicy.api import Bounds
+from ippolicy.decide.units import Unit
+from ippolicy.ipamd import PoolSettings, WarmTargets
+from ippolicy.ipamd.shape import ADDRESSES_PER_PREFIX
+
+_WARM = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32)
+_WARM_IN_PREFIXES = (*range(1, 9), 10, 12, 14, 15, 16, 17, 20, 24, 28, 31, 32)
+_MINIMUM_STEPS = 12
+_SPARE_ABOVE_PEAK = 16
+_GROUPS_WITH_STEPS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A setting to try; `writable` says that it lies within the bounds.
+
+    `place` is its place in the grid, (column of WARM_IP, row of MINIMUM): near places are near
+    settings. None for what stands beside the grid.
+    """
+
+    targets: WarmTargets
+    writable: bool
+    place: tuple[int, int] | None = None
+
+
+def candidates(
+    units: Sequence[Unit],
+    present: PoolSettings,
+    bounds: Bounds,
+    *,
+    anchor: WarmTargets,
+    may_write_prefix: bool,
+) -> list[Candidate]:
+    """The setting in force first, then what else is tried, each once.
+
+    The grid reaches beyond the bounds, so that it can be said what they cost. `anchor` is a setting
+    whose values the grid is sure to have.
+    """
+    warm = _warm_ladder(present, bounds, anchor.warm_ip)
+    minimum = _minimum_ladder(units, present, bounds, anchor.minimum_ip)
+    found = [Candidate(present.targets, _stays(present, bounds))]
+    found += [
+        Candidate(
+            replace(present.targets, warm_ip=w, minimum_ip=m),
+            _within(w, m, bounds),
+            (column, row),
+        )
+        for column, w in enumerate(warm)
+        for row, m in enumerate(minimum)
+        if (w, m) != (present.targets.warm_ip, present.targets.minimum_ip)
+    ]
+    if present.prefix_delegation and may_write_prefix and not present.targets.counts_addresses:
+        limits = bounds.warm_prefix_target
+        found += [
+            Candidate(replace(present.targets, warm_prefix=p), writable=True)
+            for p in range(limits.min, limits.max + 1)
+            if p != present.targets.warm_prefix
+        ]
+    return found
+
+
+def within_bounds(targets: WarmTargets, bounds: Bounds) -> bool:
+    """Whether WARM_IP and MINIMUM lie within their bounds."""
+    return _within(targets.warm_ip, targets.minimum_ip, bounds)
+
+
+def _within(warm: int, minimum: int, bounds: Bounds) -> bool:
+    w, m = bounds.warm_ip_target, bounds.minimum_ip_target
+    return w.min <= warm <= w.max and m.min <= minimum <= m.max
+
+
+def _stays(present: PoolSettings, bounds: Bounds) -> bool:
+    """Whether the setting in force may stay: it is no trap, and the bounds allow what they are on.
+
+    The bounds are silent on WARM_ENI.
+    """
+    targets = present.targets
+    if targets.counts_addresses:
+        return within_bounds(targets, bounds)
+    if present.prefix_delegation:
+        limits = bounds.warm_prefix_target
+        return limits.min <= targets.warm_prefix <= limits.max
+    return targets.warm_eni > 0
+
+
+def _warm_ladder(present: PoolSettings, bounds: Bounds, anchor: int) -> list[int]:
+    limits = bounds.warm_ip_target
+    usual = _WARM_IN_PREFIXES if present.prefix_delegation else _WARM
+    doubled = range(2 * usual[-1], limits.max, usual[-1])
+    values = {*usual, *doubled[:4], limits.min, limits.max, anchor, present.targets.warm_ip}
+    return sorted(value for value in values if value >= 1)
+
+
+def _minimum_ladder(
+    units: Sequence[Unit], present: PoolSettings, bounds: Bounds, anchor: int
+) -> list[int]:
+    limits = bounds.minimum_ip_target
+    peak = max((unit.peak for unit in units), default=0)
+    top = peak + _SPARE_ABOVE_PEAK
+    if present.prefix_delegation:
+        most = min(top, 16 * ADDRESSES_PER_PREFIX)
+        steps: Iterable[int] = range(0, most + ADDRESSES_PER_PREFIX, ADDRESSES_PER_PREFIX)
+        values = {*steps, *range(0, 9 * ADDRESSES_PER_PREFIX, ADDRESSES_PER_PREFIX)}
+    else:
+        steps = (round(step) for step in np.linspace(0, top, _MINIMUM_STEPS))
+        values = {*steps, *_group_levels(units), anchor}
+    values |= {limits.min, min(limits.max, max(values)), present.targets.minimum_ip}
+    return sorted(values)
+
+
+def _group_levels(units: Sequence[Unit]) -> set[int]:
+    """Peaks and usual levels of the groups with most units: where their own best lies."""
+    groups: dict[str, list[Unit]] = {}
+    for unit in units:
+        groups.setdefault(unit.group, []).append(unit)
+    largest = sorted(groups.values(), key=len, reverse=True)[:_GROUPS_WITH_STEPS]
+    return {max(unit.peak for unit in members) for members in largest} | {
+        round(float(np.median([unit.mean_level for unit in members]))) for members in largest
+    }
