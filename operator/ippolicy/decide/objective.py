@@ -129,9 +129,7 @@ class Pick:
     sure: float
 
 
-def pick(
-    case: Case, settings: Sequence[Candidate], *, anchor: WarmTargets, allowed: Mask
-) -> Pick:
+def pick(case: Case, settings: Sequence[Candidate], *, anchor: WarmTargets, allowed: Mask) -> Pick:
     """The best of the `allowed` settings; number 0 is the one in force."""
     order = _Order(case, settings, anchor)
     plain = allowed & case.within[0]

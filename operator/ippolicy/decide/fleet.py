@@ -1,0 +1,79 @@
+"""The demand of a fleet at one moment: its units, sampled, and what settings do to its groups."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from ippolicy.decide.objective import Scores
+from ippolicy.decide.resample import resampled_weights, sample, sample_order
+from ippolicy.decide.trials import Floats, Indexes, Trials
+from ippolicy.decide.units import strata
+
+
+class Fleet:
+    """A growing sample of the units of `trials`, judged as the `nodes` that each group has now."""
+
+    def __init__(self, trials: Trials, nodes: Mapping[str, int]) -> None:
+        self.trials = trials
+        self._nodes = nodes
+        layers = strata(trials.units)
+        self._sizes = [len(layer) for layer in layers]
+        self._order = sample_order(layers)
+        self._drawn = sample(self._order, 0.0)
+
+    @property
+    def sampled(self) -> Indexes:
+        """The units of the sample, one stratum after another."""
+        return np.concatenate(self._drawn)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the sample is all there is."""
+        return sum(map(len, self._drawn)) == len(self.trials.units)
+
+    def cost(self, share: float, columns: int) -> int:
+        """Events that playing a sample of `share` under so many settings takes."""
+        return self.trials.cost(np.concatenate(sample(self._order, share)), columns)
+
+    def play(self, share: float, columns: Indexes) -> None:
+        """Take `share` of the units as the sample, and play it."""
+        self._drawn = sample(self._order, share)
+        self.trials.play(self.sampled, columns)
+
+    def scores(self, columns: Indexes) -> dict[str, Scores]:
+        """Scores of each group under `columns`, which the sample was played under."""
+        rows = self.sampled
+        weights = resampled_weights(self._drawn, self._sizes)
+        groups = np.array([self.trials.units[row].group for row in rows])
+        return {
+            group: self._scores(rows[groups == group], weights[:, groups == group], columns, group)
+            for group in sorted(set(groups.tolist()))
+        }
+
+    def _scores(self, rows: Indexes, weights: Floats, columns: Indexes, group: str) -> Scores:
+        units = [self.trials.units[row] for row in rows]
+        span_s = np.array([unit.until_s - unit.since_s for unit in units])
+        played = self.trials.results(rows, columns)
+        # Each resample stands for the nodes that the group has now, however long each was watched.
+        per_second = weights * (self._nodes[group] / (weights @ span_s))[:, None]
+        over_time = per_second * span_s
+        return Scores(
+            held=over_time @ played.held,
+            assigned=over_time @ played.assigned,
+            enis=over_time @ played.enis,
+            starts=per_second @ played.starts,
+            delayed=per_second @ played.delayed,
+            calls_per_minute=60.0 * per_second @ played.calls,
+            slack=float(per_second[0].max()),
+        )
+
+
+def together(groups: Sequence[Scores]) -> Scores:
+    """Scores of all groups as one fleet."""
+    total, *others = groups
+    for scores in others:
+        total = total.plus(scores)
+    # Over the whole fleet, every delayed start counts.
+    return Scores(*(getattr(total, name) for name in Scores.__slots__ if name != "slack"))
