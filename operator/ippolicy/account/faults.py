@@ -109,7 +109,9 @@ def _source_fault(name: SourceName, state: SourceState, now_s: float) -> Fault:
 
 
 def _coverage(view: View) -> Iterator[Fault]:
-    coverage = view.snapshot.coverage
+    coverage, decision = view.snapshot.coverage, view.decision
+    if decision is not None and decision.reason is Reason.ROLLOUT_IN_PROGRESS:
+        return  # pods that were just replaced are read within seconds, and none is written on
     if coverage.listed and coverage.share < view.min_coverage:
         yield Fault(
             "CoverageLow",

@@ -11,6 +11,8 @@ from ippolicy import __version__
 from ippolicy.cli.run import run
 from ippolicy.errors import IPPolicyError
 
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})
 @click.version_option(__version__, prog_name="ippolicy")
@@ -56,9 +58,15 @@ cli.add_command(run)
 
 
 def main() -> None:
-    """Entry point: errors of ours end as one line, never as a traceback."""
+    """Entry point: errors of ours end as one line, Ctrl-C as 130, neither as a traceback."""
     try:
-        cli.main(prog_name="ippolicy", standalone_mode=True)
+        code = cli.main(prog_name="ippolicy", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        sys.exit(INTERRUPTED)
     except IPPolicyError as error:
         click.echo(f"ippolicy: {error}", err=True)
         sys.exit(1)
+    sys.exit(code)

@@ -166,7 +166,7 @@ class _Order:
         """The number of the best of `among`, which are not none."""
         least = self.case.held[among].min()
         tied = np.flatnonzero(among & (self.case.held <= least * (1 + TIE_SHARE) + 1e-9))
-        return int(min(tied, key=self._rank))
+        return min(tied.tolist(), key=self._rank)
 
     def _rank(self, number: int) -> tuple[float, bool, int, int, int]:
         targets, anchor = self.settings[number].targets, self.anchor

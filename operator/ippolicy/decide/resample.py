@@ -1,4 +1,4 @@
-"""How sure is a result? Units are drawn again, with replacement, within their strata (bootstrap)."""
+"""How sure is a result? Units are drawn again and again within their strata (bootstrap)."""
 
 from __future__ import annotations
 

@@ -264,7 +264,8 @@ class _Search:
         for case in (judged.fleet_case, *judged.group_cases.values()):
             keep |= in_play(case, self._writable[columns], margin=_MARGIN)
         keep |= in_play(judged.fleet_case, self._any[columns], margin=_MARGIN)
-        return columns[keep]
+        kept: Indexes = columns[keep]
+        return kept
 
     def _narrow(self, judged: _Judged) -> bool:
         if all(fleet.complete for fleet in self._fleets):
@@ -310,7 +311,7 @@ class _Search:
         numbers = judged.columns
 
         def targets(number: int) -> WarmTargets:
-            return self._tried[numbers[number]].targets
+            return self._tried[int(numbers[number])].targets
 
         def option(number: int) -> Option:
             return _option(targets(number), scores[0], number)

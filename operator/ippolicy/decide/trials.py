@@ -99,7 +99,8 @@ class Trials:
 
     def cost(self, rows: Indexes, columns: int) -> int:
         """Events that playing `rows` under so many columns takes."""
-        return columns * sum(self.units[row].events + EVENTS_OF_A_LANE for row in rows)
+        lanes = (self.units[row].events + EVENTS_OF_A_LANE for row in rows.tolist())
+        return columns * sum(lanes)
 
     def results(self, rows: Indexes, columns: Indexes) -> Played:
         """What was played, with the delays that no setting avoids taken out."""

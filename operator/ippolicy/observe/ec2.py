@@ -40,12 +40,20 @@ class _Source:
     tried: bool = False
 
 
+@dataclass(slots=True)
+class _Selected:
+    """The subnets of one selection, and how asking for them went."""
+
+    source: _Source = field(default_factory=_Source)
+    subnets: tuple[SubnetFacts, ...] = ()
+
+
 class Ec2Facts:
     """Caches of EC2's answers about the nodes that `nodes()` lists, filled by one loop.
 
-    Instances that are new are asked at once and again every `ec2_instances_interval_s`; subnets
-    every `ec2_subnets_interval_s`; instance types once for good, those that EC2 does not know
-    included. A failed question is asked again after `ec2_retry_s`; the old answer stays, with its
+    Instances that are new are asked at once and again every `ec2_instances_interval_s`; subnets,
+    those of each of the `selections` too, every `ec2_subnets_interval_s`; instance types once for
+    good, those that EC2 does not know included. A failed question is asked again after `ec2_retry_s`; the old answer stays, with its
     age. A source that has nothing to ask succeeds.
     """
 
@@ -59,6 +67,7 @@ class Ec2Facts:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.client = client
+        self.selections: frozenset[SubnetSelection] = frozenset()
         self._nodes = nodes
         self._settings = settings
         self._clock = clock
@@ -66,8 +75,7 @@ class Ec2Facts:
         self._sources = {name: _Source() for name in EC2_SOURCES}
         self._instances: dict[str, frozenset[str]] = {}
         self._subnets: dict[str, SubnetFacts] = {}
-        self._selected: dict[SubnetSelection, tuple[SubnetFacts, ...]] = {}
-        self.selections: frozenset[SubnetSelection] = frozenset()
+        self._selected: dict[SubnetSelection, _Selected] = {}
         self._limits: dict[str, InstanceLimits] = {}
         self._unknown: frozenset[str] = frozenset()
 
@@ -92,7 +100,7 @@ class Ec2Facts:
 
     def selected(self, selection: SubnetSelection) -> tuple[SubnetFacts, ...]:
         """The subnets of a selection, by id; as last answered, none before the first answer."""
-        return self._selected.get(selection, ())
+        return self._selected[selection].subnets if selection in self._selected else ()
 
     def limits_of(
         self, nodes: Iterable[NodeFacts]
@@ -102,13 +110,20 @@ class Ec2Facts:
         known = {name: self._limits[name] for name in sorted(types) if name in self._limits}
         return known, self._unknown & types
 
-    def states(self) -> dict[SourceName, SourceState]:
-        """How each of the three questions does."""
-        return {name: source.state for name, source in self._sources.items()}
+    def states(self, selection: SubnetSelection | None = None) -> dict[SourceName, SourceState]:
+        """How each of the three questions does; that for subnets as asked for a selection, if
+        one is given."""
+        states = {name: source.state for name, source in self._sources.items()}
+        if selection:
+            states[SourceName.EC2_SUBNETS] = self._selected.get(selection, _Selected()).source.state
+        return states
 
     def untried(self) -> list[SourceName]:
         """Questions that were not even tried yet."""
-        return [name for name, source in self._sources.items() if not source.tried]
+        untried = {name for name, source in self._sources.items() if not source.tried}
+        if self.selections - set(self._selected):
+            untried.add(SourceName.EC2_SUBNETS)
+        return [name for name in EC2_SOURCES if name in untried]
 
     async def _refresh_instances(self, wanted: set[str]) -> None:
         self._instances = {key: v for key, v in self._instances.items() if key in wanted}
@@ -144,16 +159,16 @@ class Ec2Facts:
                 source.asked_at_s = self._clock()
 
     async def _refresh_selected(self) -> None:
-        self._selected = {k: v for k, v in self._selected.items() if k in self.selections}
-        source = self._sources[SourceName.EC2_SUBNETS]
-        for selection in sorted(self.selections, key=lambda s: (s.ids, s.tags)):
-            known = self._selected.get(selection)
-            oldest_s = min((s.read_at_s for s in known or ()), default=float("-inf"))
-            if self._clock() - oldest_s < self._settings.ec2_subnets_interval_s:
+        wanted = sorted(self.selections, key=lambda s: (s.ids, s.tags))
+        self._selected = {key: v for key, v in self._selected.items() if key in wanted}
+        for selection in wanted:
+            held = self._selected.get(selection) or _Selected()
+            if not self._due(held.source, self._settings.ec2_subnets_interval_s):
                 continue
-            answer = await self._ask(source, (selection,), self._ask_selected)
+            answer = await self._ask(held.source, (selection,), self._ask_selected)
             if answer is not None:
-                self._selected[selection] = answer
+                held.subnets, held.source.asked_at_s = answer, self._clock()
+            self._selected[selection] = held
 
     def _ask_selected(self, asked: Collection[SubnetSelection]) -> tuple[SubnetFacts, ...]:
         (selection,) = asked

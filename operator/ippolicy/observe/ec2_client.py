@@ -101,7 +101,7 @@ class Ec2Client:
         found: dict[str, SubnetFacts] = {}
         for page in self._filtered("DescribeSubnets", "Subnets", "subnet-id", ids):
             for raw in page["Subnets"]:
-                found[raw["SubnetId"]] = _subnet(raw, self._clock())
+                found |= _subnet(raw, self._clock())
         return found
 
     def selected_subnets(self, selection: SubnetSelection) -> dict[str, SubnetFacts]:
@@ -109,9 +109,11 @@ class Ec2Client:
         filters = [{"Name": f"tag:{key}", "Values": [value]} for key, value in selection.tags]
         if selection.ids:
             filters.append({"Name": "subnet-id", "Values": list(selection.ids)})
-        pages = self._pages("DescribeSubnets", "Subnets", Filters=filters)
-        found = [_subnet(raw, self._clock()) for page in pages for raw in page["Subnets"]]
-        return {subnet.subnet_id: subnet for subnet in found}
+        found: dict[str, SubnetFacts] = {}
+        for page in self._pages("DescribeSubnets", "Subnets", Filters=filters):
+            for raw in page["Subnets"]:
+                found |= _subnet(raw, self._clock())
+        return found
 
     def instance_types(
         self, names: Collection[str]
@@ -271,9 +273,12 @@ def _chunks(values: Collection[str], size: int) -> Iterator[list[str]]:
         yield ordered[start : start + size]
 
 
-def _subnet(raw: SubnetTypeDef, read_at_s: float) -> SubnetFacts:
-    cidr = raw["CidrBlock"]
-    return SubnetFacts(
+def _subnet(raw: SubnetTypeDef, read_at_s: float) -> dict[str, SubnetFacts]:
+    """A subnet by its id; nothing for one that has IPv6 only, whose addresses never run out."""
+    cidr = raw.get("CidrBlock")
+    if not cidr:
+        return {}
+    facts = SubnetFacts(
         subnet_id=raw["SubnetId"],
         zone=raw.get("AvailabilityZone", ""),
         cidr=cidr,
@@ -281,6 +286,7 @@ def _subnet(raw: SubnetTypeDef, read_at_s: float) -> SubnetFacts:
         free=int(raw["AvailableIpAddressCount"]),
         read_at_s=read_at_s,
     )
+    return {facts.subnet_id: facts}
 
 
 def _limits(raw: InstanceTypeInfoTypeDef) -> InstanceLimits:

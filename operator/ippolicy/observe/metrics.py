@@ -50,9 +50,8 @@ Series = dict[Labels, float]
 class Reading:
     """One page of metrics. Counters are as the process counts them, from its start.
 
-    `held` counts secondary addresses (16 a prefix), `held_max` those of all possible ENIs, 0 where
-    the page does not tell it; `started_at_s` is None where the page does
-    not tell it, `cni_version` is empty likewise.
+    `held` counts secondary addresses (16 a prefix), `held_max` those of all possible ENIs. What a
+    page does not tell is 0 in `held_max`, None in `started_at_s` and empty in `cni_version`.
     """
 
     held: int

@@ -146,7 +146,7 @@ class Observer:
             limits=limits,
             unknown_types=unknown,
             subnets=self.ec2.selected(selection) if selection else self.ec2.subnets_of(view.nodes),
-            sources=self._states(pods, now_s, ref.namespace),
+            sources=self._states(pods, now_s, ref.namespace, selection),
         )
 
     def readiness(self, now_s: float) -> Readiness:
@@ -203,12 +203,16 @@ class Observer:
         await self.ec2.run()
 
     def _states(
-        self, pods: list[AwsNodePod], now_s: float, namespace: str
+        self,
+        pods: list[AwsNodePod],
+        now_s: float,
+        namespace: str,
+        selection: SubnetSelection | None,
     ) -> dict[SourceName, SourceState]:
         return {
             **self.cluster.states(now_s, namespace),
             SourceName.METRICS: self.scraper.state(pods, now_s),
-            **self.ec2.states(),
+            **self.ec2.states(selection),
         }
 
     def _not_listed(self, name: SourceName, state: SourceState) -> str:

@@ -86,6 +86,7 @@ class Scraper:
         self._running = asyncio.Semaphore(settings.scrape_concurrency)
         self._tasks: set[asyncio.Task[None]] = set()
         self._succeeded_at_s: float | None = None
+        self._filled = False
 
     async def run(self) -> None:
         """Read each pod once an interval until cancelled."""
@@ -118,11 +119,14 @@ class Scraper:
         return Coverage(len(listed), len(self.pools(listed, now_s)), stale)
 
     def untried(self) -> int:
-        """Pods listed now that no reading was tried of yet."""
-        return sum(
-            target is None or not target.tried
-            for target in (self._target_of(pod) for pod in self._listed())
-        )
+        """Pods that no reading was tried of yet, until all that are listed had their turn once.
+
+        From then on 0: in a rollout of aws-node there is always a pod that is new.
+        """
+        targets = [self._target_of(pod) for pod in self._listed()]
+        untried = sum(target is None or not target.tried for target in targets)
+        self._filled = self._filled or (bool(targets) and not untried)
+        return 0 if self._filled else untried
 
     def state(self, pods: Iterable[AwsNodePod], now_s: float) -> SourceState:
         """Failing when there are pods but none could be read; single misses show in coverage."""

@@ -23,7 +23,10 @@ from ippolicy.ipamd.fast.kernel import replay_lanes
 _PACKAGE: Final = "ippolicy.ipamd.fast"
 _MODULES: Final = ("state", "draws", "maps", "pool", "rules", "passes", "clock", "pods", "kernel")
 _LOCK: Final = Lock()
-BIG = os.environ.get('BIG','').split(',')
+_CALLED: Final = frozenset(
+    {"insert", "_grow", "_prune", "_copy_walk", "boot", "settle", "_idle_until", "_serve_waiting"}
+)
+"""Functions that stay functions: rare ones. All others are woven in, which makes lanes three times as fast."""
 
 Kernel = Callable[..., None]
 
@@ -46,12 +49,18 @@ def _compile() -> Kernel:
     for module in modules:
         for function in _functions(module):
             if function is not replay_lanes:
-                extending.register_jitable(_nrt=False,error_model='numpy',forceinline=function.__name__ not in BIG)(function)
-    folder = None
+                _register(extending, function)
+    folder = _cache_folder(_fingerprint(modules, numba.__version__))
     if folder is None:
-        return numba.njit(nogil=True,**eval(os.environ.get('TOP','{}')))(replay_lanes)  # type: ignore[no-any-return]
+        return numba.njit(nogil=True, error_model="numpy")(replay_lanes)  # type: ignore[no-any-return]
     numba.config.CACHE_DIR = str(folder)
-    return numba.njit(nogil=True, cache=True)(replay_lanes)  # type: ignore[no-any-return]
+    return numba.njit(nogil=True, error_model="numpy", cache=True)(replay_lanes)  # type: ignore[no-any-return]
+
+
+def _register(extending: Any, function: FunctionType) -> None:
+    """Let compiled code call a function; counting references would cost more than its work."""
+    inline = function.__name__ not in _CALLED
+    extending.register_jitable(_nrt=False, error_model="numpy", forceinline=inline)(function)
 
 
 def _functions(module: ModuleType) -> list[FunctionType]:
