@@ -13,6 +13,7 @@ import kopf
 
 from ippolicy.api import GROUP, PLURAL, VERSION
 from ippolicy.engine import Operator
+from ippolicy.errors import IPPolicyError
 from ippolicy.settings import Settings, load
 
 _RETRY_DELAY_S = 5.0
@@ -23,8 +24,11 @@ async def start(memo: kopf.Memo, settings: kopf.OperatorSettings, **_: Any) -> N
     """Start the engine, with the settings of the command line or else of the environment."""
     ours: Settings = memo.get("settings") or load(os.environ)
     _configure(settings, ours)
-    memo.operator = Operator(ours)
-    await memo.operator.start()
+    try:
+        memo.operator = Operator(ours)
+        await memo.operator.start()
+    except IPPolicyError as error:
+        raise kopf.PermanentError(str(error)) from error  # trying again would change nothing
 
 
 @kopf.on.cleanup()

@@ -62,6 +62,12 @@ class Settings(BaseModel):
         default="direct",
         description="Read aws-node at its host address, or through the API server's pod proxy.",
     )
+    choice: Literal["rule", "replay"] = Field(
+        default="rule",
+        description="How targets are chosen: rule = quantiles of demand; replay = a search that "
+        "replays demand through the model of ipamd, which needs the extra `replay` and half a "
+        "minute to compile at its first start.",
+    )
     min_coverage: Share = Field(
         default=Share("80%"),
         description="Share of aws-node pods that must have been read for a write to be made.",

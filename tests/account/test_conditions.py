@@ -15,7 +15,7 @@ from ippolicy.account.view import View
 from ippolicy.act.outcome import Outcome, OutcomeKind
 from ippolicy.act.rollout import RolloutPhase, RolloutState
 from ippolicy.api.status import Condition
-from ippolicy.decide.types import Evidence, Reason
+from ippolicy.decide.types import Evidence, Prediction, Reason
 from ippolicy.facts import ChangePhase, Coverage, EnvEntry, SourceName, SourceState
 from views import (
     NOW_S,
@@ -64,6 +64,23 @@ def test_ready_and_applied_carry_the_reason_of_the_decision(reason: Reason) -> N
     assert (ready.reason, ready.message) == (reason.value, f"because of {reason.value}")
     assert ready.status == str(DECISION_REASONS[reason].ready)
     assert (applied.status == "True") is (reason is Reason.TARGETS_IN_PLACE)
+
+
+@pytest.mark.parametrize(
+    ("calls", "status", "reason"),
+    [
+        (60.0, "False", "WithinBudget"),
+        (60.1, "True", "NoSettingWithinBudget"),
+        (None, "Unknown", "NotReplayed"),
+    ],
+)
+def test_calls_that_no_targets_avoid_are_named(
+    calls: float | None, status: str, reason: str
+) -> None:
+    predicted = Prediction(220, 20, 20, 219.4, 0.0, calls)
+    view = a_view(decision=a_decision(fleet=a_recommendation(predicted=predicted)))
+    budget = found(view, "APIBudgetExceeded")
+    assert (budget.status, budget.reason) == (status, reason)
 
 
 def test_a_policy_that_may_not_write_is_ready_all_the_same() -> None:

@@ -68,6 +68,7 @@ def test_an_ordinary_pass_is_shown_whole() -> None:
     assert status == {
         "observedGeneration": 3,
         "observedTime": "2026-11-18T11:06:40Z",
+        "daemonSet": "kube-system/aws-node",
         "totals": {
             "nodes": 10,
             "leftOut": {"Fargate": 2},
@@ -90,8 +91,22 @@ def test_an_ordinary_pass_is_shown_whole() -> None:
             "uncapped": {"warmIP": 2, "minimumIP": 20},
             "text": "WARM_IP_TARGET=2 MINIMUM_IP_TARGET=20",
             "binding": "demand",
-            "present": {"held": 420, "warm": 220, "enis": 30},
-            "predicted": {"held": 220, "warm": 20, "enis": 20},
+            "present": {
+                "held": 420,
+                "warm": 220,
+                "enis": 30,
+                "meanHeld": 419,
+                "delayed": "0%",
+                "callsPerMinute": "0.25",
+            },
+            "predicted": {
+                "held": 220,
+                "warm": 20,
+                "enis": 20,
+                "meanHeld": 219,
+                "delayed": "0.31%",
+                "callsPerMinute": "1.5",
+            },
             "saves": 200,
             "observed": "2h",
             "evidence": "demand was watched for 7200 s",
@@ -144,6 +159,11 @@ def test_the_document_has_the_shape_of_the_crd() -> None:
     assert fits(STATUS_SCHEMA, document(view))
     empty = a_view(snapshot=a_snapshot(0, subnets=0, daemon_set=None), decision=None)
     assert fits(STATUS_SCHEMA, document(empty))
+
+
+def test_a_daemon_set_that_is_left_behind_is_named_until_it_is_as_it_was() -> None:
+    view = a_view(decision=None, left_behind="kube-system/aws-node-old")
+    assert document(view)["daemonSet"] == "kube-system/aws-node-old"
 
 
 def test_without_facts_nothing_is_made_up() -> None:

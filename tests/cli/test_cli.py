@@ -44,6 +44,7 @@ def test_help_fits_a_terminal_and_names_every_setting() -> None:
 def test_commands_are_listed_with_what_they_do() -> None:
     shown = CliRunner().invoke(cli, ["--help"]).output
     assert "Run the operator until SIGTERM or Ctrl-C." in shown
+    assert "Put back the env that aws-node had before the first change." in shown
     assert "Watch the operator cut the addresses that ten nodes hold." in shown
 
 

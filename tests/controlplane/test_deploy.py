@@ -183,7 +183,6 @@ def test_the_aws_permissions_only_read() -> None:
     assert actions == [
         "ec2:DescribeInstances",
         "ec2:DescribeInstanceTypes",
-        "ec2:DescribeNetworkInterfaces",
         "ec2:DescribeSubnets",
     ]
 

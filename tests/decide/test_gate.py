@@ -147,21 +147,21 @@ def test_a_day_has_only_so_many_changes() -> None:
 
 
 def test_holding_less_waits_until_it_is_steady() -> None:
-    stop = worth_gate(policy(), advice(now=420, then=220, observed_s=1_799))
+    stop = worth_gate(policy(), advice(now=420, then=220, observed_s=1_799), nodes=10)
     assert stop is not None
     assert stop.reason is Reason.STABILIZING
-    assert worth_gate(policy(), advice(now=420, then=220, observed_s=1_800)) is None
+    assert worth_gate(policy(), advice(now=420, then=220, observed_s=1_800), nodes=10) is None
 
 
 @pytest.mark.parametrize(("then", "stopped"), [(400, True), (399, False), (380, False)])
 def test_a_change_must_save_enough(then: int, *, stopped: bool) -> None:
-    stop = worth_gate(policy(), advice(now=420, then=then))
+    stop = worth_gate(policy(), advice(now=420, then=then), nodes=10)
     assert (stop is not None) is stopped
     if stop is not None:
         assert stop.reason is Reason.SAVING_TOO_SMALL
 
 
 def test_a_fleet_that_holds_nothing_cannot_save() -> None:
-    stop = worth_gate(policy(), advice(now=0, then=0))
+    stop = worth_gate(policy(), advice(now=0, then=0), nodes=10)
     assert stop is not None
     assert stop.reason is Reason.SAVING_TOO_SMALL

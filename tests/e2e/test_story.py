@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from random import Random
 
+import pytest
+
 from controlplane import ControlPlane
 from ippolicy.sandbox.cluster import Layout, Sandbox
 from realworlds import RealWorld
@@ -123,6 +125,7 @@ def live_through(sandbox: Sandbox, kill: Kill, story: str) -> None:
     kill.wait(sandbox.rolled_out, f"the rollout of the originals: {story}")
 
 
+@pytest.mark.timeout(1_800)
 def test_a_kill_at_any_moment_ends_in_the_same_state(real_world: RealWorld) -> None:
     random = Random(20)
     with real_world(STORY) as (sandbox, _):

@@ -5,10 +5,16 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from ippolicy.errors import EC2Unavailable
-from ippolicy.facts import InstanceLimits, NodeFacts, SourceName, SubnetFacts
+from ippolicy.facts import (
+    InstanceLimits,
+    NodeFacts,
+    SourceName,
+    SubnetFacts,
+    SubnetSelection,
+)
 from ippolicy.observe.ec2 import Ec2Facts
 from ippolicy.observe.settings import ObserveSettings
 from observe_fakes import FakeTime, cancelled, until_real
@@ -18,6 +24,10 @@ SETTINGS = ObserveSettings(
 )
 INSTANCES, SUBNETS = SourceName.EC2_INSTANCES, SourceName.EC2_SUBNETS
 TYPES = SourceName.EC2_INSTANCE_TYPES
+
+
+PRIVATE = SubnetSelection(tags=(("role", "private"),))
+BY_ID = SubnetSelection(ids=("s1", "s9"))
 
 
 class Answers:
@@ -30,6 +40,7 @@ class Answers:
         self.instances: dict[str, set[str]] = {}
         self.free: dict[str, int] = {}
         self.types = {"m5.large"}
+        self.selected: dict[SubnetSelection, list[str]] = {}
         self.failing: dict[str, EC2Unavailable] = {}
         self.asked: list[tuple[str, list[str]]] = []
 
@@ -43,8 +54,15 @@ class Answers:
         self._ask("instances", ids)
         return {key: frozenset(self.instances[key]) for key in ids if key in self.instances}
 
+    def selected_subnets(self, selection: SubnetSelection) -> dict[str, SubnetFacts]:
+        self._ask("selected", [*selection.ids, *(f"{k}={v}" for k, v in selection.tags)])
+        return self._found(self.selected.get(selection, ()))
+
     def subnets(self, ids: Collection[str]) -> dict[str, SubnetFacts]:
         self._ask("subnets", ids)
+        return self._found(ids)
+
+    def _found(self, ids: Collection[str]) -> dict[str, SubnetFacts]:
         now_s = self.time.now_s
         return {
             key: SubnetFacts(key, "a", "10.0.0.0/24", 256, self.free[key], now_s)
@@ -181,6 +199,115 @@ async def test_with_no_nodes_there_is_nothing_to_ask_and_nothing_wrong() -> None
     assert rig.facts.untried() == [INSTANCES, SUBNETS, TYPES]
     assert await rig.later(0) == []
     assert all(state.age_s(rig.time.now_s) == 0 for state in rig.facts.states().values())
+
+
+def ids(subnets: Iterable[SubnetFacts]) -> list[str]:
+    return [subnet.subnet_id for subnet in subnets]
+
+
+async def test_the_subnets_of_a_selection_are_asked_once_an_interval() -> None:
+    rig = Rig()
+    rig.answers.free = {"s1": 10, "s2": 20, "s9": 90}
+    rig.answers.selected = {PRIVATE: ["s2", "s1"], BY_ID: ["s1", "s9"]}
+    rig.facts.selections = frozenset({PRIVATE, BY_ID})
+    by_id, private = ("selected", ["s1", "s9"]), ("selected", ["role=private"])
+    assert await rig.later(0) == [private, by_id]
+    assert ids(rig.facts.selected(PRIVATE)) == ["s1", "s2"]
+    assert ids(rig.facts.selected(BY_ID)) == ["s1", "s9"]
+    assert await rig.later(59) == []
+    rig.answers.free["s2"] = 19
+    assert await rig.later(1) == [private, by_id]
+    assert [subnet.free for subnet in rig.facts.selected(PRIVATE)] == [10, 19]
+
+
+async def test_a_selection_that_nobody_asked_for_has_no_subnets() -> None:
+    rig = Rig()
+    rig.node("i-1", {"s1"})
+    await rig.later(0)
+    assert rig.facts.selected(PRIVATE) == ()
+    assert rig.facts.states(PRIVATE)[SUBNETS].succeeded_at_s is None
+    assert rig.facts.states()[SUBNETS].succeeded_at_s == rig.time.now_s
+
+
+async def test_a_selection_that_was_not_asked_about_yet_is_waited_for() -> None:
+    rig = Rig()
+    await rig.later(0)
+    assert rig.facts.untried() == []
+    rig.facts.selections = frozenset({PRIVATE})
+    assert rig.facts.untried() == [SUBNETS]
+    await rig.later(5)
+    assert rig.facts.untried() == []
+
+
+async def test_a_selection_that_fits_nothing_is_asked_no_more_often() -> None:
+    rig = Rig()
+    rig.facts.selections = frozenset({PRIVATE})
+    assert len(await rig.later(0)) == 1
+    assert rig.facts.selected(PRIVATE) == ()
+    assert rig.facts.states(PRIVATE)[SUBNETS].error is None
+    assert await rig.later(5) == []
+    assert len(await rig.later(55)) == 1
+
+
+async def test_subnets_that_no_longer_fit_a_selection_are_forgotten() -> None:
+    rig = Rig()
+    rig.answers.free = {"s1": 10, "s2": 20}
+    rig.answers.selected = {PRIVATE: ["s1", "s2"]}
+    rig.facts.selections = frozenset({PRIVATE})
+    await rig.later(0)
+    rig.answers.selected = {PRIVATE: ["s2"]}
+    await rig.later(60)
+    assert ids(rig.facts.selected(PRIVATE)) == ["s2"]
+    rig.facts.selections = frozenset()
+    assert await rig.later(60) == []
+    assert rig.facts.selected(PRIVATE) == ()
+
+
+async def test_a_selection_that_cannot_be_asked_keeps_its_answer_and_tells_why() -> None:
+    rig = Rig()
+    rig.answers.free = {"s1": 10}
+    rig.answers.selected = {PRIVATE: ["s1"]}
+    rig.facts.selections = frozenset({PRIVATE})
+    await rig.later(0)
+    first_s = rig.time.now_s
+    rig.answers.failing["selected"] = EC2Unavailable(
+        "denied", reason="AccessDenied", permission="ec2:DescribeSubnets"
+    )
+    assert len(await rig.later(60)) == 1
+    for _ in range(5):
+        assert await rig.later(5) == []
+        state = rig.facts.states(PRIVATE)[SUBNETS]
+        assert (state.succeeded_at_s, state.permission) == (first_s, "ec2:DescribeSubnets")
+        assert ids(rig.facts.selected(PRIVATE)) == ["s1"]
+        assert rig.facts.states()[SUBNETS].error is None
+    rig.answers.failing.clear()
+    assert len(await rig.later(5)) == 1
+    assert rig.facts.states(PRIVATE)[SUBNETS].error is None
+
+
+async def test_what_is_wrong_with_the_nodes_own_subnets_is_no_fault_of_a_selection() -> None:
+    rig = Rig()
+    rig.node("i-1", {"s1"})
+    rig.answers.selected = {PRIVATE: ["s1"]}
+    rig.facts.selections = frozenset({PRIVATE})
+    rig.answers.failing["instances"] = EC2Unavailable("denied", reason="AccessDenied")
+    for _ in range(3):
+        await rig.later(5)
+        assert rig.facts.states()[SUBNETS].error == "denied"
+        assert rig.facts.states(PRIVATE)[SUBNETS].error is None
+        assert ids(rig.facts.selected(PRIVATE)) == ["s1"]
+
+
+async def test_a_subnet_that_ec2_does_not_show_is_asked_no_more_often() -> None:
+    rig = Rig()
+    rig.node("i-1", {"s1", "s2"})
+    del rig.answers.free["s2"]
+    await rig.later(0)
+    assert ids(rig.facts.subnets_of(rig.nodes)) == ["s1"]
+    assert await rig.later(5) == []
+    rig.answers.free["s2"] = 7
+    assert await rig.later(55) == [("subnets", ["s1", "s2"])]
+    assert ids(rig.facts.subnets_of(rig.nodes)) == ["s1", "s2"]
 
 
 async def test_a_hung_question_does_not_hold_up_the_stop() -> None:

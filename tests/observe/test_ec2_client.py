@@ -16,7 +16,7 @@ from botocore.stub import Stubber
 from moto import mock_aws
 
 from ippolicy.errors import EC2Unavailable
-from ippolicy.facts import InstanceLimits
+from ippolicy.facts import InstanceLimits, SubnetSelection
 from ippolicy.observe.ec2_client import Ec2Client, explain
 from ippolicy.observe.settings import ObserveSettings
 from ippolicy.sandbox.ec2 import OPERATOR, Ec2StandIn, Loss
@@ -76,6 +76,64 @@ def test_subnets_of_all_enis_of_the_nodes_are_found(standin: Ec2StandIn) -> None
     assert (facts[second.id].size, facts[second.id].free) == (256, 251 - 6)
     assert facts[second.id].zone == "us-west-2a"
     assert standin.calls.count(caller=OPERATOR) == client.calls.total() == 2
+
+
+def test_a_selection_finds_the_subnets_that_have_all_of_its_ids_and_tags(
+    standin: Ec2StandIn,
+) -> None:
+    client = Ec2Client(SETTINGS)
+    subnets = {name: standin.add_subnet(f"10.0.{n}.0/24").id for n, name in enumerate("abc")}
+    for names, key, value in (("bc", "role", "private"), ("c", "team", "x")):
+        client._connected().create_tags(
+            Resources=[subnets[name] for name in names], Tags=[{"Key": key, "Value": value}]
+        )
+    private, both = {"role": "private"}, {"role": "private", "team": "x"}
+    cases: tuple[tuple[str, dict[str, str], str], ...] = (
+        ("ab", {}, "ab"),
+        ("a?", {}, "a"),
+        ("", private, "bc"),
+        ("", both, "c"),
+        ("ab", private, "b"),
+        ("a", private, ""),
+        ("", {"role": "none"}, ""),
+    )
+    for ids, tags, expected in cases:
+        named = tuple(subnets.get(name, "subnet-0123456789abcdef0") for name in ids)
+        found = client.selected_subnets(SubnetSelection(named, tuple(tags.items())))
+        assert set(found) == {subnets[name] for name in expected}, (ids, tags)
+        assert all((facts.size, facts.free) == (256, 251) for facts in found.values())
+
+
+def test_a_subnet_without_ipv4_is_left_out() -> None:
+    client = Ec2Client(SETTINGS)
+    rows = [
+        {"SubnetId": "subnet-1", "AvailableIpAddressCount": 0, "Ipv6Native": True},
+        {"SubnetId": "subnet-2", "AvailableIpAddressCount": 7, "CidrBlock": "10.0.0.0/24"},
+    ]
+    with stubbed(client) as stub:
+        for _ in range(2):
+            stub.add_response("describe_subnets", {"Subnets": rows})
+        assert set(client.subnets(["subnet-1", "subnet-2"])) == {"subnet-2"}
+        assert set(client.selected_subnets(SubnetSelection(tags=(("a", "b"),)))) == {"subnet-2"}
+
+
+def test_the_pages_of_a_selection_are_followed_to_the_last() -> None:
+    client = Ec2Client(SETTINGS)
+    row: dict[str, Any] = {"CidrBlock": "10.0.0.0/24", "AvailableIpAddressCount": 7}
+    asked_for = {
+        "Filters": [
+            {"Name": "tag:role", "Values": ["private"]},
+            {"Name": "subnet-id", "Values": ["subnet-1", "subnet-2"]},
+        ]
+    }
+    with stubbed(client) as stub:
+        first = {"Subnets": [{**row, "SubnetId": "subnet-1"}], "NextToken": "more"}
+        stub.add_response("describe_subnets", first, asked_for)
+        second = {"Subnets": [{**row, "SubnetId": "subnet-2"}]}
+        stub.add_response("describe_subnets", second, {**asked_for, "NextToken": "more"})
+        selection = SubnetSelection(("subnet-1", "subnet-2"), (("role", "private"),))
+        assert set(client.selected_subnets(selection)) == {"subnet-1", "subnet-2"}
+        stub.assert_no_pending_responses()
 
 
 def test_more_nodes_than_fit_one_question_are_asked_in_several(standin: Ec2StandIn) -> None:

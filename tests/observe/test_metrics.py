@@ -28,6 +28,7 @@ awscni_ec2api_req_count{fn="AssignPrivateIpAddresses"} 4
 awscni_ec2api_req_count{fn="CreateNetworkInterface",} 1 1700000000000
 awscni_eni_allocated 2
 awscni_eni_max 4
+awscni_ip_max 56
 awscni_no_available_ip_addresses 1
 awscni_total_ip_addresses 2.8e+01
 awscni_total_ipv4_prefixes 0
@@ -41,6 +42,7 @@ READING = Reading(
     enis=2,
     enis_max=4,
     prefixes=0,
+    held_max=56,
     add_requests=7,
     del_requests=5,
     no_available_addresses=1,
@@ -92,6 +94,10 @@ def test_an_old_release_need_not_have_the_families_that_came_later(version: str)
     assert (reading.ec2_calls, reading.started_at_s) == ({}, None)
 
 
+def test_a_page_need_not_tell_what_all_enis_would_hold() -> None:
+    assert parse(without("awscni_ip_max").encode()) == replace(READING, held_max=0)
+
+
 @pytest.mark.parametrize(
     "value",
     ["NaN", "+Inf", "-1", "1.5", "1e300", "1e999", "x", "0x10", "1_0", "", "1 2 3", "--1", "."],
@@ -113,6 +119,7 @@ def test_a_series_that_is_there_twice_is_refused() -> None:
     assert "twice" in refusal(PAGE + "awscni_eni_max 4\n")
     assert "twice" in refusal(PAGE + 'awscni_ec2api_req_count{fn="AssignPrivateIpAddresses"} 4\n')
     assert "2 times" in refusal(PAGE + 'awscni_eni_max{card="1"} 4\n')
+    assert "2 times" in refusal(PAGE + 'awscni_ip_max{card="1"} 56\n')
 
 
 def test_foreign_bodies_are_refused() -> None:

@@ -22,6 +22,7 @@ from ippolicy.facts import (
     PodEvent,
     SourceName,
     SubnetFacts,
+    SubnetSelection,
 )
 from ippolicy.kube import AsyncApi, load_configuration
 from ippolicy.observe import Observer, ObserveSettings
@@ -53,6 +54,9 @@ class Answers:
 
     def subnets(self, ids: Collection[str]) -> dict[str, SubnetFacts]:
         return {key: SubnetFacts(key, "a", "10.0.0.0/24", 256, 200, time.time()) for key in ids}
+
+    def selected_subnets(self, selection: SubnetSelection) -> dict[str, SubnetFacts]:
+        return self.subnets(selection.ids)
 
     def instance_types(
         self, names: Collection[str]
@@ -122,9 +126,17 @@ class World:
         }
         await self.write("POST", f"/api/v1/namespaces/{namespace}/pods", body)
 
-    async def aws_node(self, node: str) -> None:
+    async def aws_node(self, node: str, *, ready: bool = True) -> None:
         self.pages[node] = metrics_page(held=14)
-        await self.pod(f"aws-node-{node}", node, "kube-system", labels={"k8s-app": "aws-node"})
+        name = f"aws-node-{node}"
+        await self.pod(name, node, "kube-system", labels={"k8s-app": "aws-node"})
+        if ready:
+            await self.aws_node_is(node, "True")
+
+    async def aws_node_is(self, node: str, ready: str) -> None:
+        path = f"/api/v1/namespaces/kube-system/pods/aws-node-{node}/status"
+        conditions = [{"type": "Ready", "status": ready}]
+        await self.write("PATCH", path, {"status": {"conditions": conditions}})
 
     async def delete_pod(self, name: str, namespace: str = "default") -> None:
         path = f"/api/v1/namespaces/{namespace}/pods/{name}"
@@ -188,6 +200,65 @@ async def test_a_snapshot_has_all_facts_of_a_living_cluster(tmp_path: Path) -> N
         assert stats.calls["ec2", "DescribeInstances"] == 1
         assert stats.errors[SourceName.METRICS, "garbage"] >= 3
         assert stats.scrapes == stats.calls[SourceName.METRICS, "scrape"]
+
+
+async def test_an_aws_node_that_is_not_ready_is_neither_read_nor_counted(tmp_path: Path) -> None:
+    async with world(tmp_path) as it:
+        for name in ("a", "b"):
+            await it.node(name)
+        await it.aws_node("a")
+        await it.aws_node("b", ready=False)
+        await it.observer.set_refs([REF])
+        await it.observer.start()
+        await it.ready()
+        snapshot = it.observer.snapshot(REF, time.time())
+        assert snapshot.coverage == Coverage(listed=1, read=1, stale=0)
+        assert set(snapshot.pools) == {"a"}
+        assert {node.name for node in snapshot.nodes} == {"a", "b"}
+        await it.aws_node_is("b", "True")
+        both = Coverage(listed=2, read=2, stale=0)
+        await until_real(lambda: it.observer.snapshot(REF, time.time()).coverage == both)
+        await it.aws_node_is("a", "False")
+        await until_real(lambda: set(it.observer.snapshot(REF, time.time()).pools) == {"b"})
+        assert it.observer.snapshot(REF, time.time()).coverage.listed == 1
+
+
+async def test_a_snapshot_has_the_subnets_of_a_selection_instead(tmp_path: Path) -> None:
+    async with world(tmp_path) as it:
+        await it.node("a")
+        await it.aws_node("a")
+        wanted, unknown = SubnetSelection(("subnet-7",)), SubnetSelection(("subnet-8",))
+        it.observer.select_subnets({wanted, SubnetSelection()})
+        assert it.observer.ec2.selections == {wanted}
+        await it.observer.set_refs([REF])
+        await it.observer.start()
+        await it.ready()
+
+        def subnets(selection: SubnetSelection | None) -> list[str]:
+            snapshot = it.observer.snapshot(REF, time.time(), selection)
+            return [subnet.subnet_id for subnet in snapshot.subnets]
+
+        assert subnets(wanted) == ["subnet-7"]
+        assert subnets(unknown) == []
+        assert subnets(SubnetSelection()) == subnets(None) == ["subnet-1"]
+        never = it.observer.snapshot(REF, time.time(), unknown).sources[SourceName.EC2_SUBNETS]
+        assert never.succeeded_at_s is None
+
+
+async def test_a_pod_that_is_replaced_does_not_make_the_operator_unready(tmp_path: Path) -> None:
+    async with world(tmp_path, replace(SETTINGS, scrape_interval_s=2.0)) as it:
+        await it.observer.start()
+        await it.ready()
+        await it.node("a")
+        await it.aws_node("a")
+        await it.observer.set_refs([REF])
+        await until_real(lambda: it.observer.scraper.reads == 1)
+        assert it.observer.readiness(time.time()).ready
+        await it.delete_pod("aws-node-a", "kube-system")
+        await it.aws_node("a")
+        unread = Coverage(listed=1, read=0, stale=0)
+        await until_real(lambda: it.observer.snapshot(REF, time.time()).coverage == unread)
+        assert it.observer.readiness(time.time()).ready
 
 
 async def test_nothing_is_lost_while_watches_drop_and_history_is_forgotten(tmp_path: Path) -> None:

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 
+import pytest
+
 from ippolicy.errors import ScrapeFailed
 from ippolicy.facts import Coverage
 from ippolicy.observe.records import AwsNodePod
-from ippolicy.observe.scrape import Scraper
+from ippolicy.observe.scrape import COUNTERS_KEPT_S, FIRST_READING_S, Scraper
 from ippolicy.observe.settings import ObserveSettings
 from observe_fakes import FakeTime, aws_node_pod, cancelled, metrics_page, until
 
@@ -132,13 +134,11 @@ async def test_a_successor_starts_without_a_reading_but_goes_on_counting() -> No
     await rig.scraper.scrape_now()
     rig.pods = [aws_node_pod("a", uid="two")]
     assert rig.coverage() == Coverage(listed=1, read=0, stale=0)
-    assert rig.scraper.untried() == 1
     rig.fetch.pages = {"a": metrics_page(12, adds=9, started_at_s=2.0)}
     await rig.scraper.scrape_now()
     facts = rig.scraper.pools(rig.pods, rig.time.now_s)["a"]
     assert facts.counters.add_requests == 3 + 9
     assert facts.restarts == 1
-    assert rig.scraper.untried() == 0
 
 
 async def test_an_answer_that_comes_after_its_pod_is_gone_is_thrown_away() -> None:
@@ -181,8 +181,124 @@ async def test_readings_are_spread_over_the_interval_once_each() -> None:
     at = rig.fetch.at_s
     assert set(at) == {p.node for p in rig.pods}
     assert all(3 <= len(times) <= 4 for times in at.values())
-    assert all(29 <= b - a <= 31 for times in at.values() for a, b in pairwise(times))
-    first = [times[0] - begun_s for times in at.values()]
-    thirds = [sum(lo <= t < lo + 10 for t in first) for lo in (0, 10, 20)]
+    assert all(times[1] - times[0] <= 31 for times in at.values())
+    assert all(29 <= b - a <= 31 for times in at.values() for a, b in pairwise(times[1:]))
+    settled = [times[1] % 30 for times in at.values()]
+    thirds = [sum(lo <= t < lo + 10 for t in settled) for lo in (0, 10, 20)]
     assert all(count > 40 for count in thirds)
+    assert rig.fetch.closed
+
+
+async def moments(started_s: float) -> dict[str, float]:
+    """Where in the interval each node's second reading is, for a scraper started then."""
+    rig = Rig()
+    rig.time.now_s = started_s
+    rig.pods = [aws_node_pod(f"n{n}") for n in range(20)]
+    rig.fetch.pages = {p.node: metrics_page() for p in rig.pods}
+    task = asyncio.create_task(rig.scraper.run())
+    at = rig.fetch.at_s
+    await until(lambda: len(at) == 20 and all(len(times) > 1 for times in at.values()))
+    await cancelled(task)
+    return {node: times[1] % 30 for node, times in at.items()}
+
+
+async def test_each_node_keeps_its_moment_in_the_interval_across_restarts() -> None:
+    before, after = await moments(1_000.0), await moments(1_017.0)
+    assert all(abs(after[node] - moment) <= 1 for node, moment in before.items())
+    assert len(set(before.values())) > 10
+
+
+@pytest.mark.parametrize(("interval_s", "within_s"), [(30.0, FIRST_READING_S), (2.0, 2.0)])
+async def test_new_pods_are_read_within_seconds_but_not_all_at_once(
+    interval_s: float, within_s: float
+) -> None:
+    rig = Rig(replace(SETTINGS, scrape_interval_s=interval_s))
+    rig.pods = [aws_node_pod(f"n{n}") for n in range(100)]
+    rig.fetch.pages = {p.node: metrics_page() for p in [*rig.pods, aws_node_pod("late")]}
+    begun_s = rig.time.now_s
+    task = asyncio.create_task(rig.scraper.run())
+    await until(lambda: rig.time.now_s > begun_s + within_s + 1)
+    first = [times[0] - begun_s for times in rig.fetch.at_s.values()]
+    assert len(first) == 100
+    assert max(first) <= within_s + 1
+    assert max(first.count(moment) for moment in first) < 60
+    came_s = rig.time.now_s
+    rig.pods = [*rig.pods, aws_node_pod("late")]
+    await until(lambda: "late" in rig.fetch.at_s)
+    assert rig.fetch.at_s["late"][0] - came_s <= within_s + 1
+    await cancelled(task)
+
+
+async def test_a_new_pod_that_could_not_be_read_waits_for_its_own_moment() -> None:
+    rig = Rig()
+    rig.pods = [aws_node_pod("a")]
+    rig.fetch.pages = {"a": failed()}
+    task = asyncio.create_task(rig.scraper.run())
+    await until(lambda: len(rig.fetch.at_s.get("a", ())) == 4)
+    await cancelled(task)
+    times = rig.fetch.at_s["a"]
+    assert [b - a for a, b in pairwise(times[1:])] == [30, 30]
+    assert rig.coverage() == Coverage(listed=1, read=0, stale=1)
+
+
+async def test_a_reading_tells_what_all_enis_would_hold() -> None:
+    rig = Rig()
+    rig.pods = [aws_node_pod("a"), aws_node_pod("old")]
+    rig.fetch.pages = {"a": metrics_page(held_max=56), "old": metrics_page()}
+    await rig.scraper.scrape_now()
+    pools = rig.scraper.pools(rig.pods, rig.time.now_s)
+    assert {node: facts.held_max for node, facts in pools.items()} == {"a": 56, "old": 0}
+
+
+async def test_once_all_had_their_turn_a_new_pod_is_no_longer_waited_for() -> None:
+    rig = Rig()
+    assert rig.scraper.untried() == 0
+    rig.pods = [aws_node_pod("a"), aws_node_pod("b")]
+    rig.fetch.pages = {"a": metrics_page(), "b": failed()}
+    assert rig.scraper.untried() == 2
+    await rig.scraper.scrape_now()
+    assert rig.scraper.untried() == 0
+    rig.pods = [aws_node_pod("a"), aws_node_pod("b", uid="new")]
+    assert rig.scraper.untried() == 0
+
+
+async def test_counters_of_nodes_that_are_long_gone_are_forgotten() -> None:
+    rig = Rig()
+    rig.pods = [aws_node_pod("a", uid="one")]
+    rig.fetch.pages = {"a": metrics_page(adds=5)}
+    await rig.scraper.scrape_now()
+    for gone_s, restarts in ((COUNTERS_KEPT_S - 1, 1), (COUNTERS_KEPT_S + 1, 0)):
+        rig.pods = []
+        rig.time.now_s += gone_s
+        await rig.scraper.scrape_now()
+        rig.pods = [aws_node_pod("a", uid=f"after-{gone_s}")]
+        await rig.scraper.scrape_now()
+        facts = rig.scraper.pools(rig.pods, rig.time.now_s)["a"]
+        assert (facts.restarts, facts.counters.add_requests) == (restarts, 5 * restarts)
+
+
+async def test_a_pod_that_answers_slowly_is_not_asked_twice_at_once() -> None:
+    rig = Rig()
+    rig.pods = [aws_node_pod("a")]
+    rig.fetch.pages = {"a": metrics_page()}
+    rig.fetch.gate = asyncio.Event()
+    begun_s = rig.time.now_s
+    task = asyncio.create_task(rig.scraper.run())
+    await until(lambda: rig.time.now_s > begun_s + 70)
+    await rig.scraper.scrape_now()
+    assert len(rig.fetch.at_s["a"]) == 1
+    rig.fetch.gate.set()
+    await until(lambda: len(rig.fetch.at_s["a"]) == 2)
+    await cancelled(task)
+
+
+async def test_stopping_gives_up_readings_under_way() -> None:
+    rig = Rig()
+    rig.pods = [aws_node_pod("a")]
+    rig.fetch.pages = {"a": metrics_page()}
+    rig.fetch.gate = asyncio.Event()
+    task = asyncio.create_task(rig.scraper.run())
+    await until(lambda: rig.fetch.at_once == 1)
+    await cancelled(task)
+    assert rig.fetch.at_once == 0
     assert rig.fetch.closed

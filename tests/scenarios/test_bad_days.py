@@ -25,7 +25,7 @@ def generation(sandbox: Sandbox) -> int:
     return int(sandbox.daemonset()["metadata"]["generation"])
 
 
-def test_a_missing_daemon_set_is_named_and_taken_up_when_it_comes(world: World) -> None:
+def test_a_missing_daemon_set_is_named_until_the_policy_names_one(world: World) -> None:
     with world() as sandbox:
         sandbox.operator.start()
         elsewhere = {**SOON, "daemonSetRef": {"name": "cni"}}
@@ -34,6 +34,12 @@ def test_a_missing_daemon_set_is_named_and_taken_up_when_it_comes(world: World) 
         sandbox.wait(condition(sandbox, "Degraded", "True", missing), "the missing DaemonSet")
         sandbox.apply_policy(SOON)
         wait_until_applied(sandbox)
+        before = set(targets(sandbox)) - {"WARM_IP_TARGET", "MINIMUM_IP_TARGET"}
+        sandbox.apply_policy(elsewhere)
+        sandbox.wait(lambda: set(targets(sandbox)) == before, "its originals")
+        sandbox.wait(condition(sandbox, "Degraded", "True", missing), "the missing DaemonSet")
+        sandbox.delete_policy()
+        sandbox.wait(lambda: sandbox.policy() is None, "the policy to go", timeout_s=20)
 
 
 def test_of_two_policies_the_oldest_acts_and_the_other_says_so(world: World) -> None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import urllib.request
 
 import pytest
 
+from ippolicy.sandbox.cluster import Sandbox
 from ippolicy.sandbox.fleet import KubeRefused
 from worlds import (
     HELD_AFTER,
@@ -40,6 +44,32 @@ def test_a_policy_saves_addresses_and_its_deletion_puts_everything_back(world: W
         assert sandbox.daemonset()["metadata"]["generation"] == generation + 2
         sandbox.wait(sandbox.rolled_out, "the rollout of the originals")
         assert sandbox.operator.stop() == 0
+
+
+def test_the_originals_can_be_put_back_by_hand(world: World) -> None:
+    with world() as sandbox:
+        before = targets(sandbox)
+        sandbox.operator.start()
+        sandbox.apply_policy(SOON)
+        wait_until_applied(sandbox)
+        sandbox.operator.stop()
+        said = by_hand(sandbox, "restore")
+        assert "DaemonSet kube-system/aws-node" in said
+        assert targets(sandbox) == before
+        assert "was never changed" in by_hand(sandbox, "restore")
+
+
+def by_hand(sandbox: Sandbox, *arguments: str) -> str:
+    """What `ippolicy` says to whoever runs it beside the operator."""
+    kubeconfig = str(sandbox.operator.kubeconfig)
+    return subprocess.run(
+        [sys.executable, "-c", "from ippolicy.cli import main; main()", *arguments],
+        env={**os.environ, "KUBECONFIG": kubeconfig},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    ).stdout
 
 
 def our_fields(daemon_set: dict[str, object]) -> set[str]:

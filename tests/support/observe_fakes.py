@@ -198,8 +198,11 @@ def dropped() -> ClusterUnavailable:
     return ClusterUnavailable("GET was cut off: try again", reason="dropped")
 
 
-def metrics_page(held: int = 10, *, adds: int = 0, started_at_s: float = 1.0) -> str:
-    return (
+def metrics_page(
+    held: int = 10, *, adds: int = 0, started_at_s: float = 1.0, held_max: int | None = None
+) -> str:
+    most = f"awscni_ip_max {held_max}\n" if held_max is not None else ""
+    return most + (
         f"awscni_add_ip_req_count {adds}\nawscni_assigned_ip_addresses 1\n"
         f"awscni_eni_allocated 1\nawscni_eni_max 3\nawscni_total_ip_addresses {held}\n"
         f"process_start_time_seconds {started_at_s}\n"

@@ -111,8 +111,8 @@ def a_recommendation(**other: Any) -> Recommendation:
         upper=WarmTargets(warm_ip=3, minimum_ip=22),
         uncapped=WarmTargets(warm_ip=2, minimum_ip=20),
         binding="demand",
-        present=Prediction(held=420, warm=220, enis=30),
-        predicted=Prediction(held=220, warm=20, enis=20),
+        present=Prediction(420, 220, 30, 418.6, delayed_share=0.0, ec2_calls_per_minute=0.25),
+        predicted=Prediction(220, 20, 20, 219.4, delayed_share=0.0031, ec2_calls_per_minute=1.5),
         evidence=Evidence(7_200.0, 10, 40, True, "demand was watched for 7200 s"),
     )
     return replace(facts, **other)

@@ -31,9 +31,14 @@ class ConditionReason:
 CONDITION_TYPES = (
     ConditionType("Ready", "The policy does what its mode says.", "True"),
     ConditionType("RecommendationProvided", "There are targets in status.recommendation.", "True"),
-    ConditionType("LowConfidence", "Demand was not watched for long enough to write on.", "False"),
+    ConditionType("LowConfidence", "Too little demand was seen to write on.", "False"),
     ConditionType("Applied", "The targets in force are the recommended ones.", "True"),
     ConditionType("Progressing", "aws-node is being restarted with new targets.", "False"),
+    ConditionType(
+        "APIBudgetExceeded",
+        "Even the recommended targets make more EC2 calls than the objective allows.",
+        "False",
+    ),
     ConditionType("Conflict", "Someone else owns what this policy would set.", "False"),
     ConditionType("Paused", "The policy carries the annotation that stops all writes.", "False"),
     ConditionType("Degraded", "Something that the policy needs is missing or fails.", "False"),
@@ -111,7 +116,8 @@ _LOW_CONFIDENCE = (
         "True",
         "TooLittleEvidence",
         (
-            "Demand was not yet watched for spec.demand.minEvidence; nothing is written.",
+            "Demand was not yet watched for spec.demand.minEvidence, or drawing nodes and days anew"
+            " shows that the limits may not be kept; nothing is written.",
             "Wait, or lower spec.demand.minEvidence.",
         ),
     ),
@@ -119,7 +125,7 @@ _LOW_CONFIDENCE = (
         "LowConfidence",
         "False",
         "EnoughEvidence",
-        ("Demand was watched for spec.demand.minEvidence or longer.", _NOTHING),
+        ("Enough demand was seen to write on.", _NOTHING),
     ),
     _row(
         "LowConfidence",
@@ -148,6 +154,30 @@ _PROGRESSING = (
     _row("Progressing", "True", "RolloutBlocked", _BLOCKED),
     _row("Progressing", "True", "RolloutUnhealthy", _UNHEALTHY),
     _row("Progressing", "False", "Idle", ("No change is under way.", _NOTHING)),
+)
+_API_BUDGET_EXCEEDED = (
+    _row(
+        "APIBudgetExceeded",
+        "True",
+        "NoSettingWithinBudget",
+        (
+            "No targets within bounds keep both limits; the nearest are recommended, and they make"
+            " more EC2 calls than spec.objective.maxEC2CallsPerMinute.",
+            "Raise spec.bounds.minimumIPTarget.max or the limit, or spread pods over more nodes.",
+        ),
+    ),
+    _row(
+        "APIBudgetExceeded",
+        "False",
+        "WithinBudget",
+        ("The recommended targets make no more EC2 calls than allowed.", _NOTHING),
+    ),
+    _row(
+        "APIBudgetExceeded",
+        "Unknown",
+        "NotReplayed",
+        ("No demand could be replayed to count EC2 calls.", "Wait for demand and facts of EC2."),
+    ),
 )
 _CONFLICT = (
     _row("Conflict", "True", "PolicyConflict", _OLDER),
@@ -256,6 +286,7 @@ CATALOGUE: tuple[ConditionReason, ...] = (
     *_LOW_CONFIDENCE,
     *_APPLIED,
     *_PROGRESSING,
+    *_API_BUDGET_EXCEEDED,
     *_CONFLICT,
     *_PAUSED,
     *_DEGRADED,

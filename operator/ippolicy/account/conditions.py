@@ -4,9 +4,10 @@ condition                True when
 -----------------------  ---------------------------------------------------------------
 Ready                    the policy does what its mode says
 RecommendationProvided   there are targets
-LowConfidence            demand was watched for less than demand.minEvidence
+LowConfidence            too little demand was seen
 Applied                  the targets in force are the recommended ones
 Progressing              aws-node is being restarted with new targets
+APIBudgetExceeded        even the recommended targets make too many EC2 calls
 Conflict                 an older policy, or another owner of an env entry, stands in the way
 Paused                   the annotation says so
 Degraded                 something is missing or fails; each fault is named with its fix
@@ -50,6 +51,7 @@ def conditions(
         "LowConfidence": _low_confidence(view),
         "Applied": _applied(view),
         "Progressing": _progressing(view),
+        "APIBudgetExceeded": _api_budget_exceeded(view),
         "Conflict": _conflict(view) or _Finding("False", "NoConflict", "no other owner"),
         "Paused": _paused(view),
         "Degraded": _degraded(view),
@@ -147,6 +149,21 @@ def _progressing(view: View) -> _Finding:
         f"{rollout.updated} of {rollout.desired} aws-node pods updated, {rollout.available}"
         f" available, {span(view.now_s - change.intended_at_s)} after the change",
     )
+
+
+def _api_budget_exceeded(view: View) -> _Finding:
+    fleet = view.decision.fleet if view.decision is not None else None
+    calls = fleet.predicted.ec2_calls_per_minute if fleet is not None else None
+    if calls is None:
+        return _Finding("Unknown", "NotReplayed", "no demand was replayed to count EC2 calls")
+    limit = view.policy.spec.objective.ec2_calls_per_minute_limit
+    message = (
+        f"the recommended targets make {calls:.3g} EC2 calls a minute,"
+        f" objective.maxEC2CallsPerMinute is {limit}"
+    )
+    if calls <= limit:
+        return _Finding("False", "WithinBudget", message)
+    return _Finding("True", "NoSettingWithinBudget", message)
 
 
 def _conflict(view: View) -> _Finding | None:

@@ -40,7 +40,7 @@ DECISION_REASONS: dict[Reason, DecisionReason] = {
     ),
     Reason.LOW_CONFIDENCE: DecisionReason(
         False,
-        "Demand was not yet watched for spec.demand.minEvidence.",
+        "Demand was not yet watched for spec.demand.minEvidence, or it varies too much to be sure.",
         "Wait, or lower spec.demand.minEvidence.",
     ),
     Reason.STABILIZING: DecisionReason(

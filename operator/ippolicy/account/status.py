@@ -9,7 +9,7 @@ from typing import Any
 
 from ippolicy.account.conditions import conditions
 from ippolicy.account.view import View
-from ippolicy.account.words import env_text, one_line, shown_targets, span, timestamp
+from ippolicy.account.words import env_text, one_line, percent, shown_targets, span, timestamp
 from ippolicy.api import EnvKey
 from ippolicy.api.status import (
     ChangeStatus,
@@ -153,7 +153,16 @@ def saves(recommendation: Recommendation) -> int:
 
 
 def _effect(prediction: Prediction) -> Effect:
-    return Effect(held=prediction.held, warm=prediction.warm, enis=prediction.enis)
+    mean_held, delayed = prediction.mean_held, prediction.delayed_share
+    calls = prediction.ec2_calls_per_minute
+    return Effect(
+        held=prediction.held,
+        warm=prediction.warm,
+        enis=prediction.enis,
+        mean_held=None if mean_held is None else round(mean_held),
+        delayed=None if delayed is None else percent(delayed),
+        calls_per_minute=None if calls is None else f"{calls:.3g}",
+    )
 
 
 def _decision(decision: Decision | None) -> DecisionStatus | None:

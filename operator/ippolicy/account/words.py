@@ -22,6 +22,11 @@ def timestamp(at_s: float) -> str:
     return datetime.fromtimestamp(int(at_s), tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def percent(share: float) -> str:
+    """A share as the policy writes it: 0.5%, and 0% for none."""
+    return f"{share * 100:.2g}%" if share < 0.1 else f"{share * 100:.0f}%"
+
+
 def span(seconds: float) -> str:
     """A span in its two largest units: 45s, 12m, 3h20m, 2d4h."""
     left = round(seconds)

@@ -150,7 +150,7 @@ class Objective(Part):
     is left out."""
     max_ec2_calls_per_minute: Annotated[Count, Field(ge=1, le=100_000)] | None = None
     """Mutating EC2 calls a minute by all aws-node pods of the cluster together. The goal sets it
-    when it is left out."""
+    when it is left out. Kept where the operator chooses by replay (IPPOLICY_CHOICE=replay)."""
 
     @property
     def delayed_starts_limit(self) -> float:
@@ -202,7 +202,8 @@ class Bounds(Part):
     minimum_ip_target: MinimumIPBounds = MinimumIPBounds()
     """Bounds of MINIMUM_IP_TARGET: addresses a node holds at least."""
     warm_prefix_target: WarmPrefixBounds = WarmPrefixBounds()
-    """Bounds of WARM_PREFIX_TARGET: /28 prefixes a node keeps spare in prefix mode."""
+    """Bounds of WARM_PREFIX_TARGET: /28 prefixes a node keeps spare in prefix mode. It is only
+    chosen by replay (IPPOLICY_CHOICE=replay)."""
 
 
 class Demand(Part):

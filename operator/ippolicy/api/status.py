@@ -84,7 +84,7 @@ class Setting(Part):
 
 
 class Effect(Part):
-    """What settings hold in steady state with the pods of now."""
+    """What settings come to: addresses with the pods of now, the rest over the demand seen."""
 
     held: int
     """Secondary addresses held over all nodes."""
@@ -92,6 +92,13 @@ class Effect(Part):
     """The part of them that no pod uses."""
     enis: int
     """ENIs attached."""
+    mean_held: int | None = None
+    """Secondary addresses held in the mean over the demand seen; left out where none could be
+    replayed."""
+    delayed: str | None = None
+    """Share of pod starts that wait for an EC2 call."""
+    calls_per_minute: str | None = None
+    """Mutating EC2 calls a minute by all aws-node pods together."""
 
 
 class RecommendationStatus(Part):
@@ -108,7 +115,7 @@ class RecommendationStatus(Part):
     text: str
     """The targets as env entries."""
     binding: str
-    """The rule or bound that set the values."""
+    """The limit or bound that keeps less from being held; "demand" if none does."""
     present: Effect
     """What the settings in force hold."""
     predicted: Effect

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from ippolicy import __version__
+from ippolicy.cli.restore import restore
 from ippolicy.cli.run import run
 from ippolicy.errors import IPPolicyError
 
@@ -55,6 +56,7 @@ def demo(json_file: Path | None, speed: float) -> None:
 
 
 cli.add_command(run)
+cli.add_command(restore)
 
 
 def main() -> None:

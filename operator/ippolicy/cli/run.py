@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any
 
 import click
 
-from ippolicy import log
+from ippolicy import kube, log
+from ippolicy.errors import InvalidSetting
 from ippolicy.settings import PREFIX, Settings, load
 
 
@@ -29,7 +31,13 @@ def run(**flags: Any) -> None:
     AWS_REGION, AWS_ENDPOINT_URL and the usual chain of credentials.
     """
     settings = load(os.environ, {name: value for name, value in flags.items() if value is not None})
+    if settings.choice == "replay" and find_spec("numba") is None:
+        raise InvalidSetting(
+            f"{PREFIX}CHOICE=replay needs numba: pip install 'ippolicy-operator[replay]'"
+        )
     log.configure(level=settings.log_level, style=settings.log_format)
+
+    kube.load_configuration()  # says what is missing while there is somebody to read it
 
     import kopf
 

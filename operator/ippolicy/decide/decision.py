@@ -2,38 +2,35 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ippolicy.api import IPPolicy
-from ippolicy.decide import gate, rule
-from ippolicy.decide.demand import DemandProfile, profile
-from ippolicy.decide.environment import Environment, as_env, read_environment
+from ippolicy.decide import gate
+from ippolicy.decide.advise import Advised, Ask, advise
+from ippolicy.decide.environment import Environment, as_env, read_environment, rule_alike
 from ippolicy.decide.gate import Limits, Stop
 from ippolicy.decide.history import NodeTrace
-from ippolicy.decide.predict import predict, present_use
-from ippolicy.decide.types import (
-    Decision,
-    Evidence,
-    GroupAdvice,
-    Reason,
-    Recommendation,
-    Verdict,
-)
-from ippolicy.facts import NodeFacts, Record, Snapshot, SourceName
-from ippolicy.ipamd import WarmTargets
+from ippolicy.decide.question import Searched
+from ippolicy.decide.types import Decision, Reason, Recommendation, Verdict
+from ippolicy.facts import Record, Snapshot, SourceName
 
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """Everything a decision rests on."""
+    """Everything a decision rests on.
+
+    `by_replay` asks for the search over replayed demand instead of the rule of quantiles;
+    `searched` is the search of the last decision, None for none.
+    """
 
     policy: IPPolicy
     snapshot: Snapshot
     traces: Sequence[NodeTrace]
     record: Record | None
     limits: Limits
+    searched: Searched | None = None
+    by_replay: bool = False
 
     @property
     def now_s(self) -> float:
@@ -49,12 +46,22 @@ def decide(inputs: Inputs) -> Decision:
     daemon_set = inputs.snapshot.daemon_set
     assert daemon_set is not None  # noqa: S101  (_unusable has looked)
     environment = read_environment(daemon_set.env)
-    fleet = _advise(inputs, environment, inputs.snapshot.nodes, inputs.traces)
-    groups = _advise_groups(inputs, environment)
+    advised = advise(
+        Ask(
+            policy=inputs.policy,
+            snapshot=inputs.snapshot,
+            daemon_set=daemon_set,
+            settings=environment.settings,
+            traces=inputs.traces,
+            searched=inputs.searched,
+            by_replay=inputs.by_replay,
+        )
+    )
+    fleet = advised.fleet
     stop = _stop(inputs, environment, fleet)
     if stop is not None:
-        return _hold(inputs, stop, fleet, groups, environment.traps)
-    saves = fleet.predicted.held < fleet.present.held
+        return _hold(inputs, stop, advised, environment.traps)
+    saves = fleet.predicted.usually_held < fleet.present.usually_held
     return Decision(
         verdict=Verdict.CHANGE,
         reason=Reason.SAVES_ADDRESSES if saves else Reason.STARTS_FASTER,
@@ -62,8 +69,9 @@ def decide(inputs: Inputs) -> Decision:
         at_s=inputs.now_s,
         env=as_env(fleet.targets),
         fleet=fleet,
-        groups=groups,
+        groups=advised.groups,
         traps=environment.traps,
+        searched=advised.searched,
     )
 
 
@@ -110,106 +118,29 @@ def _stop(inputs: Inputs, environment: Environment, fleet: Recommendation) -> St
         return blocked
     if not fleet.evidence.sufficient:
         return Stop(Reason.LOW_CONFIDENCE, fleet.evidence.message)
-    if _in_place(environment.settings.targets, fleet.targets):
+    settings = environment.settings
+    if rule_alike(settings.targets, fleet.targets, prefixes=settings.prefix_delegation):
         return Stop(Reason.TARGETS_IN_PLACE, "the targets in force are the recommended ones")
-    shrinks = fleet.predicted.held <= fleet.present.held
-    return gate.pace_gate(inputs.policy, inputs.record, inputs.now_s) or (
-        gate.worth_gate(inputs.policy, fleet)
-        if shrinks
-        else _needless_growth(environment.settings.targets, fleet)
+    return (
+        gate.pace_gate(inputs.policy, inputs.record, inputs.now_s)
+        or _needless_growth(fleet)
+        or gate.worth_gate(inputs.policy, fleet, nodes=len(snapshot.nodes))
     )
 
 
-def _needless_growth(present: WarmTargets, fleet: Recommendation) -> Stop | None:
-    """Holding more addresses needs a cause: the present values are below what even a lean reading
-    of demand asks for."""
-    lower = fleet.lower
-    if present.counts_addresses and (
-        present.warm_ip < lower.warm_ip or present.minimum_ip < lower.minimum_ip
-    ):
+def _needless_growth(fleet: Recommendation) -> Stop | None:
+    """Holding more addresses needs a cause: the targets in force miss the objective."""
+    more = fleet.predicted.usually_held - fleet.present.usually_held
+    if more <= 0 or not fleet.present_meets:
         return None
     return Stop(
         Reason.SAVING_TOO_SMALL,
-        f"it would hold {fleet.predicted.held - fleet.present.held} more addresses, and the "
-        "present targets serve demand",
-    )
-
-
-def _in_place(present: WarmTargets, wanted: WarmTargets) -> bool:
-    return (present.warm_ip, present.minimum_ip) == (wanted.warm_ip, wanted.minimum_ip)
-
-
-def _advise_groups(inputs: Inputs, environment: Environment) -> tuple[GroupAdvice, ...]:
-    nodes: dict[str, list[NodeFacts]] = defaultdict(list)
-    for node in inputs.snapshot.nodes:
-        nodes[node.group].append(node)
-    traces: dict[str, list[NodeTrace]] = defaultdict(list)
-    for trace in inputs.traces:
-        traces[trace.group].append(trace)
-    pods = inputs.snapshot.pods_per_node
-    return tuple(
-        GroupAdvice(
-            group=group,
-            nodes=len(members),
-            pods=sum(pods.get(node.name, 0) for node in members),
-            recommendation=_advise(inputs, environment, members, traces[group]),
-        )
-        for group, members in sorted(nodes.items())
-    )
-
-
-def _advise(
-    inputs: Inputs,
-    environment: Environment,
-    nodes: Sequence[NodeFacts],
-    traces: Sequence[NodeTrace],
-) -> Recommendation:
-    """The recommendation for some nodes.
-
-    Fewer addresses are advised only once demand has asked for no more over all of
-    change.stabilization: what demand asked for at the start of it counts too, worked out anew
-    from what was known then, never from what was recommended before.
-    """
-    policy, settings = inputs.policy, environment.settings
-    moments = (inputs.now_s, inputs.now_s - policy.spec.change.stabilization.seconds)
-    now, *before = (
-        profile(traces, cooldown_s=settings.cooldown_s, until_s=moment_s) for moment_s in moments
-    )
-    chosen = rule.choose(
-        (now, *before),
-        present=settings.targets,
-        bounds=policy.spec.bounds,
-        delayed_share=policy.spec.objective.delayed_starts_limit,
-    )
-    return Recommendation(
-        targets=chosen.targets,
-        lower=chosen.lower,
-        upper=chosen.upper,
-        uncapped=chosen.uncapped,
-        binding=chosen.binding,
-        present=present_use(inputs.snapshot, nodes),
-        predicted=predict(inputs.snapshot, nodes, settings, chosen.targets),
-        evidence=_evidence(policy, now, len(nodes)),
-    )
-
-
-def _evidence(policy: IPPolicy, demand: DemandProfile, nodes: int) -> Evidence:
-    needed = policy.spec.demand.min_evidence
-    return Evidence(
-        observed_s=demand.observed_s,
-        nodes=nodes,
-        arrivals=demand.arrivals,
-        sufficient=demand.observed_s >= needed.seconds,
-        message=f"demand was watched for {demand.observed_s:.0f} s of demand.minEvidence {needed}",
+        f"it would hold {more:.0f} more addresses, and the present targets serve demand",
     )
 
 
 def _hold(
-    inputs: Inputs,
-    stop: Stop,
-    fleet: Recommendation | None = None,
-    groups: tuple[GroupAdvice, ...] = (),
-    traps: tuple[str, ...] = (),
+    inputs: Inputs, stop: Stop, advised: Advised | None = None, traps: tuple[str, ...] = ()
 ) -> Decision:
     return Decision(
         verdict=Verdict.HOLD,
@@ -217,15 +148,13 @@ def _hold(
         message=stop.message,
         at_s=inputs.now_s,
         env={},
-        fleet=fleet,
-        groups=groups,
+        fleet=advised.fleet if advised else None,
+        groups=advised.groups if advised else (),
         traps=traps,
+        searched=advised.searched if advised else inputs.searched,
     )
 
 
 def _change_message(fleet: Recommendation) -> str:
-    targets = fleet.targets
-    return (
-        f"WARM_IP_TARGET={targets.warm_ip} MINIMUM_IP_TARGET={targets.minimum_ip}: "
-        f"{fleet.present.held} addresses held now, {fleet.predicted.held} expected"
-    )
+    env = " ".join(f"{key}={value}" for key, value in as_env(fleet.targets).items())
+    return f"{env}: {fleet.present.held} addresses held now, {fleet.predicted.held} expected"

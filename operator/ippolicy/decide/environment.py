@@ -11,7 +11,6 @@ from ippolicy.facts import EnvEntry
 from ippolicy.ipamd import PoolSettings, WarmTargets, check_entry_point
 from ippolicy.ipamd.settings import parse_int
 
-WRITTEN_KEYS = (EnvKey.WARM_IP_TARGET, EnvKey.MINIMUM_IP_TARGET)
 _MODE_KEYS = ("ENABLE_PREFIX_DELEGATION", "IP_COOLDOWN_PERIOD")
 
 
@@ -37,11 +36,25 @@ def read_environment(env: Mapping[str, EnvEntry]) -> Environment:
 
 
 def as_env(targets: WarmTargets) -> dict[str, str]:
-    """The env entries that a change to `targets` writes."""
+    """The env entries that a change to `targets` writes.
+
+    Targets without WARM_IP and MINIMUM are only ever chosen where the env has neither.
+    """
+    if not targets.counts_addresses:
+        return {EnvKey.WARM_PREFIX_TARGET.value: str(targets.warm_prefix)}
     return {
         EnvKey.WARM_IP_TARGET.value: str(targets.warm_ip),
         EnvKey.MINIMUM_IP_TARGET.value: str(targets.minimum_ip),
     }
+
+
+def rule_alike(one: WarmTargets, other: WarmTargets, *, prefixes: bool) -> bool:
+    """Whether ipamd does the same with both: only the targets that rule are compared."""
+    if one.counts_addresses or other.counts_addresses:
+        return (one.warm_ip, one.minimum_ip) == (other.warm_ip, other.minimum_ip)
+    if prefixes:
+        return one.warm_prefix == other.warm_prefix
+    return one.warm_eni == other.warm_eni
 
 
 def _unreadable(env: Mapping[str, EnvEntry]) -> list[str]:

@@ -9,7 +9,7 @@ import numpy as np
 from ippolicy.decide.objective import Scores
 from ippolicy.decide.resample import resampled_weights, sample, sample_order
 from ippolicy.decide.trials import Floats, Indexes, Trials
-from ippolicy.decide.units import strata
+from ippolicy.decide.units import HOUR_S, Unit, strata
 
 
 class Fleet:
@@ -65,9 +65,16 @@ class Fleet:
             enis=over_time @ played.enis,
             starts=per_second @ played.starts,
             delayed=per_second @ played.delayed,
-            calls_per_minute=60.0 * per_second @ played.calls,
+            calls_per_minute=60.0 * per_second @ played.calls * _watched_share(units),
+            nodes=self._nodes[group],
             slack=float(per_second[0].max()),
         )
+
+
+def _watched_share(units: Sequence[Unit]) -> float:
+    """The share of an hour that was watched: a node's first fill is no rate of so few seconds."""
+    watched_s = max(unit.until_s for unit in units) - min(unit.since_s for unit in units)
+    return min(1.0, watched_s / HOUR_S)
 
 
 def together(groups: Sequence[Scores]) -> Scores:

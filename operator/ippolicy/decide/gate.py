@@ -21,6 +21,12 @@ from ippolicy.decide.types import Reason, Recommendation
 from ippolicy.facts import ChangePhase, DaemonSetFacts, Record, Snapshot, SourceName
 
 DAY_S = 86_400.0
+REPAID_WITHIN_S = DAY_S
+# What a restart of aws-node costs: calls for itself and for each ENI, and the time
+# in which no pod of its node gets an address.
+CALLS_OF_A_RESTART = 2
+CALLS_OF_AN_ENI = 2
+RESTART_S = 10.0
 
 _NEEDED_SOURCES = (
     SourceName.NODES,
@@ -141,22 +147,66 @@ def pace_gate(policy: IPPolicy, record: Record | None, now_s: float) -> Stop | N
     return None
 
 
-def worth_gate(policy: IPPolicy, advice: Recommendation) -> Stop | None:
-    """Whether a change that holds fewer addresses is steady and worth its restarts."""
+def worth_gate(policy: IPPolicy, advice: Recommendation, *, nodes: int) -> Stop | None:
+    """Whether a change is steady if it holds fewer addresses, and repays its restarts."""
+    saved = advice.present.usually_held - advice.predicted.usually_held
+    if saved < 0 and not advice.present_meets:
+        return None  # growth that demand asks for does not wait
+    if advice.meets and not advice.present_meets:
+        return _unsteady(policy, advice)
+    return (
+        _unsteady(policy, advice) or _too_small(policy, advice) or _too_dear(policy, advice, nodes)
+    )
+
+
+def _unsteady(policy: IPPolicy, advice: Recommendation) -> Stop | None:
     change = policy.spec.change
     observed_s = advice.evidence.observed_s
-    if observed_s < change.stabilization.seconds:
-        return Stop(
-            Reason.STABILIZING,
-            f"fewer addresses are advised, watched for {observed_s:.0f} s of "
-            f"change.stabilization {change.stabilization}",
-        )
-    saved = advice.present.held - advice.predicted.held
-    share = saved / advice.present.held if advice.present.held else 0.0
-    if share < change.min_saving.fraction:
+    if observed_s >= change.stabilization.seconds:
+        return None
+    return Stop(
+        Reason.STABILIZING,
+        f"fewer addresses are advised, watched for {observed_s:.0f} s of "
+        f"change.stabilization {change.stabilization}",
+    )
+
+
+def _too_small(policy: IPPolicy, advice: Recommendation) -> Stop | None:
+    present, least = advice.present.usually_held, policy.spec.change.min_saving
+    saved = present - advice.predicted.usually_held
+    share = saved / present if present else 0.0
+    if share >= least.fraction:
+        return None
+    return Stop(
+        Reason.SAVING_TOO_SMALL,
+        f"it would save {saved:.0f} of {present:.0f} addresses ({share:.1%}), "
+        f"change.minSaving is {least}",
+    )
+
+
+def _too_dear(policy: IPPolicy, advice: Recommendation, nodes: int) -> Stop | None:
+    """Whether its restarts, spread over a day, break a limit that the settings in force keep."""
+    predicted, objective = advice.predicted, policy.spec.objective
+    if not advice.present_meets or not advice.meets:
+        return None
+    if predicted.delayed_share is None or predicted.ec2_calls_per_minute is None:
+        return None
+    restart_calls = CALLS_OF_A_RESTART * nodes + CALLS_OF_AN_ENI * advice.present.enis
+    calls = predicted.ec2_calls_per_minute + restart_calls / REPAID_WITHIN_S * 60
+    if calls > objective.ec2_calls_per_minute_limit:
         return Stop(
             Reason.SAVING_TOO_SMALL,
-            f"it would save {saved} of {advice.present.held} addresses ({share:.1%}), "
-            f"change.minSaving is {change.min_saving}",
+            f"with its {restart_calls} EC2 calls to restart every aws-node, spread over a day, it "
+            f"would make {calls:.0f} calls a minute: the limit is "
+            f"{objective.ec2_calls_per_minute_limit}",
+        )
+    delayed = predicted.delayed_share + (
+        RESTART_S / REPAID_WITHIN_S if advice.evidence.arrivals else 0.0
+    )
+    if delayed > objective.delayed_starts_limit:
+        return Stop(
+            Reason.SAVING_TOO_SMALL,
+            f"with the {RESTART_S:.0f} s that each restart takes, spread over a day, {delayed:.3%} "
+            f"of starts would wait: the limit is {objective.delayed_starts_limit:.3%}",
         )
     return None

@@ -79,9 +79,15 @@ def candidates(
     return found
 
 
-def within_bounds(targets: WarmTargets, bounds: Bounds) -> bool:
-    """Whether WARM_IP and MINIMUM lie within their bounds."""
-    return _within(targets.warm_ip, targets.minimum_ip, bounds)
+def bound_between(free: WarmTargets, bounds: Bounds) -> str:
+    """The bound that `free` does not keep: "bounds.warmIPTarget.max"."""
+    for name, value, limits in (
+        ("warmIPTarget", free.warm_ip, bounds.warm_ip_target),
+        ("minimumIPTarget", free.minimum_ip, bounds.minimum_ip_target),
+    ):
+        if not limits.min <= value <= limits.max:
+            return f"bounds.{name}.{'max' if value > limits.max else 'min'}"
+    return "bounds"
 
 
 def _within(warm: int, minimum: int, bounds: Bounds) -> bool:
@@ -96,7 +102,7 @@ def _stays(present: PoolSettings, bounds: Bounds) -> bool:
     """
     targets = present.targets
     if targets.counts_addresses:
-        return within_bounds(targets, bounds)
+        return _within(targets.warm_ip, targets.minimum_ip, bounds)
     if present.prefix_delegation:
         limits = bounds.warm_prefix_target
         return limits.min <= targets.warm_prefix <= limits.max

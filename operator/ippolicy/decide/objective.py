@@ -6,7 +6,8 @@
                                           way is named
 
 Surely means in `SURE_SHARE` of the resamples. Of settings that hold the same but for `TIE_SHARE`,
-the one with fewer calls is taken, then the one in force, then the one nearest the anchor.
+the one with fewer calls is taken (a call an hour and node more or less is the same), then the one
+in force, then the one nearest the anchor.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ SURE_SHARE: Final = 0.9
 LEAN_SHARE: Final = 0.5  # what the lean reading asks of resamples
 GENEROUS_SHARE: Final = 0.99
 TIE_SHARE: Final = 0.002
+FEW_CALLS_PER_MINUTE: Final = 0.02  # for each node
 NEAR_SHARE: Final = 0.1  # settings this much farther from the limits than the nearest count as near
 _LEAST_DELAYED_LIMIT: Final = 0.0005  # what a limit of 0 % is measured in
 
@@ -57,6 +59,7 @@ class Scores:
     starts: Floats
     delayed: Floats
     calls_per_minute: Floats
+    nodes: int
     slack: float = 0.0
 
     @property
@@ -75,6 +78,7 @@ class Scores:
             starts=self.starts + other.starts,
             delayed=self.delayed + other.delayed,
             calls_per_minute=self.calls_per_minute + other.calls_per_minute,
+            nodes=self.nodes + other.nodes,
         )
 
     def within(self, objective: Objective) -> Mask:
@@ -100,12 +104,14 @@ class Scores:
 class Case:
     """What is judged: `held` [setting] to be least, `within` [resample, setting] the limits kept.
 
-    `calls` [setting] break ties, `excess` [setting] is how far beyond the limits each one is.
+    `calls` [setting] break ties, unless they differ by no more than `few_calls`; `excess` [setting]
+    is how far beyond the limits each one is.
     """
 
     held: Floats
     within: Mask
     calls: Floats
+    few_calls: float
     excess: Floats
 
     @property
@@ -165,11 +171,13 @@ class _Order:
     def first(self, among: Mask) -> int:
         """The number of the best of `among`, which are not none."""
         least = self.case.held[among].min()
-        tied = np.flatnonzero(among & (self.case.held <= least * (1 + TIE_SHARE) + 1e-9))
-        return min(tied.tolist(), key=self._rank)
+        tied = among & (self.case.held <= least * (1 + TIE_SHARE) + 1e-9)
+        fewest = self.case.calls[tied].min()
+        tied &= self.case.calls <= fewest + self.case.few_calls
+        return min(np.flatnonzero(tied).tolist(), key=self._rank)
 
-    def _rank(self, number: int) -> tuple[float, bool, int, int, int]:
+    def _rank(self, number: int) -> tuple[bool, int, int, int]:
         targets, anchor = self.settings[number].targets, self.anchor
         away = abs(targets.minimum_ip - anchor.minimum_ip)
         warm = targets.warm_ip if targets.counts_addresses else 0
-        return round(float(self.case.calls[number]), 2), number != 0, away, warm, number
+        return number != 0, away, warm, number

@@ -11,17 +11,17 @@ Where all units under the whole grid are within the budget, nothing is left out.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 
-from ippolicy.api import Bounds
 from ippolicy.decide.fleet import Fleet, together
-from ippolicy.decide.grid import Candidate, candidates
+from ippolicy.decide.grid import Candidate, bound_between, candidates
 from ippolicy.decide.objective import (
     CALLS_LIMIT,
     DELAYED_LIMIT,
+    FEW_CALLS_PER_MINUTE,
     TIE_SHARE,
     Case,
     Mask,
@@ -31,79 +31,17 @@ from ippolicy.decide.objective import (
     in_play,
     pick,
 )
+from ippolicy.decide.question import Advice, Choice, Option, Question
 from ippolicy.decide.trials import Indexes, Replay, Trials, replay_fast
 from ippolicy.decide.units import Unit
-from ippolicy.ipamd import PoolSettings, WarmTargets
+from ippolicy.ipamd import WarmTargets
 
-BUDGET_EVENTS: Final = 6_000_000  # some five seconds of one core
+BUDGET_EVENTS: Final = 24_000_000  # some five seconds of one core
 FIRST_UNITS: Final = 24
 NARROW: Final = 0.01  # half the interval of addresses held, as a share of them
 _COARSE: Final = 2  # every second value of each target
 _MARGIN: Final = 0.05
 _RUNNERS_UP: Final = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What to choose for: the settings in force, what is wanted, and the nodes of each group now.
-
-    `anchor`, and `anchors` for each group, is the setting that breaks ties.
-    """
-
-    present: PoolSettings
-    bounds: Bounds
-    objective: Objective
-    nodes: Mapping[str, int]
-    anchor: WarmTargets
-    anchors: Mapping[str, WarmTargets]
-    may_write_prefix: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """What a setting comes to, all nodes together: means over the demand seen."""
-
-    targets: WarmTargets
-    held: float
-    assigned: float
-    enis: float
-    delayed_share: float
-    calls_per_minute: float
-
-
-@dataclass(frozen=True, slots=True)
-class Advice:
-    """The best setting for some nodes, with the setting in force and the runners-up beside it.
-
-    `lower`, `upper` and `uncapped` are the choices of a lean and a generous reading and without
-    bounds. `binding` names the limit or bound without which less would be held, "demand" if none.
-    `met` says whether both limits are kept, `sure` in what share of the resamples, `present_met`
-    whether the setting in force keeps them. `held_interval` holds in nine of ten resamples.
-    """
-
-    chosen: Option
-    present: Option
-    lower: WarmTargets
-    upper: WarmTargets
-    uncapped: WarmTargets
-    binding: str
-    met: bool
-    sure: float
-    present_met: bool
-    held_interval: tuple[float, float]
-    runners_up: tuple[Option, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """Advice for the fleet and for each group, and what it took: units played, of how many."""
-
-    fleet: Advice
-    groups: Mapping[str, Advice]
-    units_played: int
-    units: int
-    settings: int
-    events_played: int
 
 
 def choose(
@@ -256,7 +194,7 @@ class _Search:
                 served &= in_time
         if not (served & case.within[0] & allowed).any():
             return case
-        return Case(case.held, case.within & served, case.calls, case.excess)
+        return replace(case, within=case.within & served)
 
     def _in_play(self, judged: _Judged) -> Indexes:
         columns = judged.columns
@@ -323,10 +261,10 @@ class _Search:
             lower=targets(picked.lower),
             upper=targets(picked.upper),
             uncapped=targets(free.best),
-            binding=self._binding(case, picked, free, scores, allowed),
+            binding=self._binding(case, picked, free, scores, numbers),
             met=picked.met,
             sure=picked.sure,
-            present_met=bool(case.within[0, 0]),
+            present_met=bool(case.within[0, 0] and self._writable[0]),
             held_interval=_interval(scores[0], picked.best),
             runners_up=tuple(map(option, _runners_up(case, picked, allowed))),
         )
@@ -337,16 +275,17 @@ class _Search:
         picked: Pick,
         free: Pick,
         scores: tuple[Scores, ...],
-        allowed: Mask,
+        columns: Indexes,
     ) -> str:
         """What keeps less from being held."""
-        objective = self._question.objective
-        leaner = allowed & (case.held < case.held[picked.best] * (1 - TIE_SHARE))
+        question = self._question
+        objective = question.objective
+        leaner = self._writable[columns] & (case.held < case.held[picked.best] * (1 - TIE_SHARE))
         if not picked.met:
             leaner = np.zeros_like(leaner)
             leaner[picked.best] = True
         elif case.held[free.best] < case.held[picked.best] * (1 - TIE_SHARE):
-            return "bounds"
+            return bound_between(self._tried[int(columns[free.best])].targets, question.bounds)
         if not leaner.any():
             return "demand"
         late = ~np.all([moment.starts_in_time(objective)[0] for moment in scores], axis=0)
@@ -358,6 +297,7 @@ def _case(moments: tuple[Scores, ...], objective: Objective) -> Case:
         held=np.max([scores.held[0] for scores in moments], axis=0),
         within=np.all([scores.within(objective) for scores in moments], axis=0),
         calls=np.max([scores.calls_per_minute[0] for scores in moments], axis=0),
+        few_calls=FEW_CALLS_PER_MINUTE * moments[0].nodes,
         excess=np.max([np.maximum(*scores.excess(objective)) for scores in moments], axis=0),
     )
 

@@ -99,8 +99,8 @@ class Trials:
 
     def cost(self, rows: Indexes, columns: int) -> int:
         """Events that playing `rows` under so many columns takes."""
-        lanes = (self.units[row].events + EVENTS_OF_A_LANE for row in rows.tolist())
-        return columns * sum(lanes)
+        events: int = sum(self.units[row].events for row in rows.tolist())
+        return columns * (events + EVENTS_OF_A_LANE * len(rows))
 
     def results(self, rows: Indexes, columns: Indexes) -> Played:
         """What was played, with the delays that no setting avoids taken out."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from ippolicy.decide.question import Searched
 from ippolicy.ipamd import WarmTargets
 
 
@@ -43,14 +44,25 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What a setting holds in steady state with the pods of now: addresses over all nodes.
+    """What a setting comes to, over all nodes.
 
-    `held` counts secondary addresses (16 a prefix), `warm` the part of it that no pod uses.
+    `held` counts secondary addresses (16 a prefix) in steady state with the pods of now, `warm` the
+    part of it that no pod uses. The others come from the replay of the demand seen, and are None
+    without one: addresses held in the mean over time, share of pod starts that wait for EC2, and
+    mutating EC2 calls a minute.
     """
 
     held: int
     warm: int
     enis: int
+    mean_held: float | None = None
+    delayed_share: float | None = None
+    ec2_calls_per_minute: float | None = None
+
+    @property
+    def usually_held(self) -> float:
+        """Addresses held over time, as far as it is known; else those with the pods of now."""
+        return self.held if self.mean_held is None else self.mean_held
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +81,9 @@ class Recommendation:
     """Targets for some nodes, within bounds, with what they would hold.
 
     `uncapped` is what demand alone asks for, `lower` and `upper` what a lean and a generous
-    reading of it would give; `binding` names the rule or bound that set the values.
+    reading of it would give; `binding` names the limit or bound that keeps less from being held.
+    `meets` says whether the targets keep both limits of the objective, `present_meets` whether
+    those in force do.
     """
 
     targets: WarmTargets
@@ -80,6 +94,8 @@ class Recommendation:
     present: Prediction
     predicted: Prediction
     evidence: Evidence
+    meets: bool = True
+    present_meets: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +114,8 @@ class Decision:
 
     `env` maps env key -> value to be set, and is empty unless `verdict` is CHANGE. `traps` are
     faults of the settings in force that leave pods without addresses, each a sentence with its fix.
-    `fleet` is None when the facts do not allow any recommendation.
+    `fleet` is None when the facts do not allow any recommendation. `searched` is to be given to
+    the next decision, so that it need not search anew.
     """
 
     verdict: Verdict
@@ -109,3 +126,4 @@ class Decision:
     fleet: Recommendation | None
     groups: tuple[GroupAdvice, ...]
     traps: tuple[str, ...] = ()
+    searched: Searched | None = None

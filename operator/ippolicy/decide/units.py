@@ -19,6 +19,7 @@ from ippolicy.ipamd import NodeShape
 from ippolicy.ipamd.fast.trace import Trace
 
 DAY_S = 86_400.0
+HOUR_S = 3_600.0
 LEAST_SPAN_S = 1.0
 BORN_WITHIN_S = 300.0  # from a node's creation to its first pods, at most
 _LEVELS = 3
@@ -90,6 +91,20 @@ def units_of(
         cold = born.get(trace.node, 0.0) > trace.since_s - BORN_WITHIN_S
         units += _days(trace, shape, min(trace.until_s, until_s), cold=cold)
     return units
+
+
+def hours_of(unit: Unit) -> list[tuple[int, Unit]]:
+    """`unit` cut at full hours: (hour of the day in UTC, the part in it), parts of seconds left
+    out."""
+    first_s = unit.since_s - unit.since_s % HOUR_S
+    parts: list[tuple[int, Unit]] = []
+    for start_s in np.arange(first_s, unit.until_s, HOUR_S).tolist():
+        since_s, until_s = max(start_s, unit.since_s), min(start_s + HOUR_S, unit.until_s)
+        if until_s - since_s >= LEAST_SPAN_S:
+            cold = unit.cold and since_s == unit.since_s
+            part = _unit(unit.source, unit.shape, since_s, until_s, cold=cold)
+            parts.append((int(start_s % DAY_S // HOUR_S), part))
+    return parts
 
 
 def strata(units: Sequence[Unit]) -> list[NDArray[np.int64]]:

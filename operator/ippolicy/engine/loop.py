@@ -12,22 +12,23 @@ from typing import Any
 from ippolicy.account.view import View
 from ippolicy.act.actor import Actor
 from ippolicy.act.outcome import Outcome, outcome_of
+from ippolicy.act.requests import CallFailed
 from ippolicy.act.rollout import RolloutState, RolloutWatch, rollout_state
 from ippolicy.api import IPPolicy, Mode, OnDelete
 from ippolicy.decide.decision import Inputs, decide
 from ippolicy.decide.gate import Limits
 from ippolicy.decide.history import DemandHistory
+from ippolicy.decide.question import Searched
 from ippolicy.decide.types import Decision, Verdict
 from ippolicy.engine.counting import CallCounts
 from ippolicy.engine.policies import (
     Policies,
     Standing,
     former_ref,
-    ref_of,
     selection_of,
 )
 from ippolicy.engine.publisher import Publisher
-from ippolicy.errors import InvalidPolicy, IPPolicyError
+from ippolicy.errors import FactsChanged, InvalidPolicy, IPPolicyError
 from ippolicy.facts import ChangePhase, DaemonSetRef, PodEvent, Record, Snapshot, SourceName
 from ippolicy.observe.observer import Observer
 from ippolicy.offloop import call_off_loop
@@ -63,6 +64,7 @@ class Engine:
         self._counts = CallCounts(publisher.exporter)
         self._clock = clock
         self._histories: dict[DaemonSetRef, DemandHistory] = {}
+        self._searched: dict[DaemonSetRef, Searched] = {}
         self._rollouts: dict[DaemonSetRef, RolloutWatch] = {}
         self._writing = asyncio.Lock()
         self._poke = asyncio.Event()
@@ -105,28 +107,32 @@ class Engine:
             _log.error("%s: it goes without anything being put back", error)
             return None
         async with self._writing:
-            outcome = await self._undo(policy, ref_of(policy))
-        if outcome is None:
-            return None
+            outcomes = [await self._undo(policy, ref) for ref in self.policies.refs(policy)]
         now_s = self._clock()
-        await self._publisher.restored(policy, outcome, now_s)
-        if outcome.settled:
+        told = [outcome for outcome in outcomes if outcome is not None]
+        for outcome in told:
+            await self._publisher.restored(policy, outcome, now_s)
+        problem = "; ".join(outcome.message for outcome in told if not outcome.settled)
+        if problem and now_s - since_s > self._settings.restore_give_up_after.seconds:
+            _log.error("policy %s goes without its originals: %s", policy.name, problem)
             return None
-        if now_s - since_s > self._settings.restore_give_up_after.seconds:
-            _log.error("policy %s goes without its originals: %s", policy.name, outcome.message)
-            return None
-        return outcome.message
+        return problem or None
 
     async def tick(self) -> None:
         """One pass for every policy."""
         standings = await self._look_at()
-        for standing in standings:
+        self._trim({standing.ref for standing in standings})
+        for name in [standing.policy.name for standing in standings]:
             async with self._writing:
-                view = await self._serve(standing)
-            await self._publisher.publish(view, self.policies.status(standing.policy.name))
-        for name, problem in list(self.policies.invalid.items()):
-            raw, shown = self.policies.raw(name), self.policies.status(name)
-            await self._publisher.refuse(raw, problem, shown, self._clock())
+                # It may have been changed or deleted while others were served.
+                standing = self.policies.standing(name)
+                view = await self._serve(standing) if standing is not None else None
+            if view is not None:
+                await self._publisher.publish(view, self.policies.status(name))
+        for name in list(self.policies.invalid):
+            if (problem := self.policies.invalid.get(name)) is not None:
+                raw, shown = self.policies.raw(name), self.policies.status(name)
+                await self._publisher.refuse(raw, problem, shown, self._clock())
         self._counts.take(self.observer.stats())
         self.last_pass_s = self._clock()
 
@@ -151,7 +157,8 @@ class Engine:
         turn_s = self._settings.scrape_interval.seconds + self._settings.scrape_timeout.seconds
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(turn_s):
-                while not (await self._look_at() and self._heard_of_all()):  # noqa: ASYNC110
+                while not (await self._look_at() and self._heard_of_all()):
+                    self.last_pass_s = self._clock()
                     await asyncio.sleep(_FIRST_LOOK_POLL_S)
 
     def _heard_of_all(self) -> bool:
@@ -176,15 +183,21 @@ class Engine:
             return self._view(policy, snapshot, rival=standing.rival)
         self._note_demand(policy, ref, snapshot)
         try:
-            record = await call_off_loop(lambda: self._actor.follow(ref, snapshot.daemon_set))
+            record = await self._record(ref, snapshot)
         except IPPolicyError as error:
             return self._view(policy, snapshot, outcome=outcome_of(error))
         decision = await self._decide(policy, ref, snapshot, record)
-        outcome = await self._act(policy, ref, decision, snapshot)
+        outcome = await self._act(standing, decision, snapshot)
         rollout = self._rollout(ref, snapshot, record)
         return self._view(
             policy, snapshot, decision=decision, record=record, outcome=outcome, rollout=rollout
         )
+
+    async def _record(self, ref: DaemonSetRef, snapshot: Snapshot) -> Record | None:
+        facts = snapshot.daemon_set
+        if facts is None:
+            return None  # there is nothing to decide on, and maybe no right to read it
+        return await call_off_loop(lambda: self._actor.follow(ref, facts))
 
     def _view(self, policy: IPPolicy, snapshot: Snapshot, **found: Any) -> View:
         return View(
@@ -211,23 +224,42 @@ class Engine:
             history.sync(snapshot.nodes, snapshot.pods_per_node, now_s)
         history.trim(now_s)
 
+    def _trim(self, looked_at: set[DaemonSetRef]) -> None:
+        """Keep what no policy asks for bounded: a policy may come back, and wants it then."""
+        for ref, history in self._histories.items():
+            if ref not in looked_at:
+                history.trim(self._clock())
+
     async def _decide(
         self, policy: IPPolicy, ref: DaemonSetRef, snapshot: Snapshot, record: Record | None
     ) -> Decision:
         traces = self._histories[ref].traces(snapshot.taken_at_s)
-        inputs = Inputs(policy, snapshot, traces, record, self._limits)
-        return await call_off_loop(lambda: decide(inputs))
+        inputs = Inputs(
+            policy=policy,
+            snapshot=snapshot,
+            traces=traces,
+            record=record,
+            limits=self._limits,
+            searched=self._searched.get(ref),
+            by_replay=self._settings.choice == "replay",
+        )
+        decision = await call_off_loop(lambda: decide(inputs))
+        if decision.searched is not None:
+            self._searched[ref] = decision.searched
+        return decision
 
     async def _act(
-        self, policy: IPPolicy, ref: DaemonSetRef, decision: Decision, snapshot: Snapshot
+        self, standing: Standing, decision: Decision, snapshot: Snapshot
     ) -> Outcome | None:
-        decided_on = snapshot.daemon_set
+        policy, decided_on = standing.policy, snapshot.daemon_set
         if decision.verdict is not Verdict.CHANGE or decided_on is None:
             return None
+        if self.policies.standing(policy.name) != standing:
+            return outcome_of(FactsChanged(f"policy {policy.name} changed meanwhile: decide again"))
         return await call_off_loop(
             lambda: self._actor.carry_out(
                 policy=policy,
-                ref=ref,
+                ref=standing.ref,
                 decision=decision,
                 decided_on=decided_on,
                 now_s=self._clock(),
@@ -264,7 +296,10 @@ class Engine:
         if former is None or former == ref:
             return None
         outcome = await self._undo(policy, former)
-        if outcome is None or outcome.settled:
+        if outcome is None:
+            return None
+        if outcome.settled:
+            await self._publisher.restored(policy, outcome, self._clock())
             return None
         return former, outcome
 
@@ -276,9 +311,15 @@ class Engine:
         try:
             record = await call_off_loop(lambda: self._actor.follow(ref, None))
         except IPPolicyError as error:
+            if _forbidden(error) and not self.policies.status(policy.name).get("changes"):
+                return None  # who may not read the record cannot have written it either
             return outcome_of(error)
-        if record is None or self.policies.has_other(record.policy_uid, than=policy):
+        if record is None or self.policies.has_other(record.policy_uid, ref, than=policy):
             return None
         if policy.spec.on_delete is OnDelete.RETAIN:
             return await call_off_loop(lambda: self._actor.retain(ref))
         return await call_off_loop(lambda: self._actor.restore(ref))
+
+
+def _forbidden(error: IPPolicyError) -> bool:
+    return isinstance(error, CallFailed) and error.status == 403

@@ -15,8 +15,10 @@ from ippolicy.act.actor import Actor
 from ippolicy.engine.loop import Engine
 from ippolicy.engine.publisher import Publisher
 from ippolicy.engine.server import Server
+from ippolicy.ipamd.fast import compile_kernel
 from ippolicy.observe.observer import Observer
 from ippolicy.observe.settings import ObserveSettings
+from ippolicy.offloop import call_off_loop
 from ippolicy.settings import Settings
 
 _log = logging.getLogger("ippolicy")
@@ -32,6 +34,7 @@ class Operator:
         exporter = Exporter()
         self._api = kube.AsyncApi(configuration)
         self._settings = settings
+        self._started = False
         self.engine = Engine(
             settings,
             observer=functools.partial(self._observer, observe_settings(settings)),
@@ -52,9 +55,12 @@ class Operator:
         )
 
     async def start(self) -> None:
-        """Serve probes, then start the engine. Raises OSError when the port is taken."""
+        """Serve probes, then start the engine. Raises InvalidSetting when the port is taken."""
         await self.server.start()
+        if self._settings.choice == "replay":
+            await call_off_loop(compile_kernel)
         await self.engine.start()
+        self._started = True
         _log.info("serving /metrics, /healthz and /readyz on port %d", self.server.port)
 
     async def stop(self) -> None:
@@ -67,6 +73,8 @@ class Operator:
         return Observer(self._api, settings, on_pod_event=on_pod_event)
 
     def _alive(self) -> Health:
+        if not self._started:
+            return Health()  # compiling may take longer than a pass ever should
         longest_s = max(60.0, _MISSED_PASSES * self._settings.interval.seconds)
         return alive(last_pass_s=self.engine.last_pass_s, now_s=time.time(), max_age_s=longest_s)
 

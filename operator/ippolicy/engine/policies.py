@@ -90,9 +90,21 @@ class Policies:
             standings += [Standing(policy, ref, oldest.name) for policy in younger]
         return standings
 
-    def has_other(self, uid: str, *, than: IPPolicy) -> bool:
-        """Whether `uid` is that of a policy which stays when the policy `than` goes."""
-        return uid != than.uid and any(p.uid == uid for p in self._policies.values())
+    def standing(self, name: str) -> Standing | None:
+        """How a policy stands now; None when it is gone, being deleted or invalid."""
+        return next((s for s in self.standings() if s.policy.name == name), None)
+
+    def refs(self, policy: IPPolicy) -> tuple[DaemonSetRef, ...]:
+        """The DaemonSets that a policy may have changed: the one that it names, and the one that
+        it named when its status was written."""
+        ref, former = ref_of(policy), former_ref(self.status(policy.name))
+        return (ref,) if former in {None, ref} else (ref, former)
+
+    def has_other(self, uid: str, ref: DaemonSetRef, *, than: IPPolicy) -> bool:
+        """Whether `uid` is that of another policy than `than`, which sees to `ref` itself."""
+        return uid != than.uid and any(
+            policy.uid == uid and ref in self.refs(policy) for policy in self._policies.values()
+        )
 
     def successor(self, policy: IPPolicy, ref: DaemonSetRef) -> IPPolicy | None:
         """The policy that acts on `ref` once `policy` no longer does, if there is one."""

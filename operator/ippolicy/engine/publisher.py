@@ -10,7 +10,7 @@ import json
 import logging
 import uuid
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ippolicy.account import events
@@ -21,8 +21,9 @@ from ippolicy.account.exporter import Exporter
 from ippolicy.account.status import status_document
 from ippolicy.account.transitions import transitions
 from ippolicy.account.view import View
+from ippolicy.account.words import timestamp
 from ippolicy.act.outcome import Outcome, OutcomeKind
-from ippolicy.api import API_VERSION, GROUP, KIND, PLURAL, VERSION, IPPolicy
+from ippolicy.api import API_VERSION, GROUP, KIND, PLURAL, VERSION, IPPolicy, OnDelete
 from ippolicy.api.status import Condition
 from ippolicy.offloop import call_off_loop
 
@@ -33,10 +34,17 @@ _log = logging.getLogger("ippolicy")
 _EVENT_NAMESPACE = "default"  # where Events about cluster-scoped objects live
 
 
+@dataclass(frozen=True, slots=True)
+class _Written:
+    uid: str
+    at_s: float
+    status: Mapping[str, Any]
+
+
 class Publisher:
     """Writes status and Events of policies, and feeds the metrics.
 
-    Its own last word on each policy counts as the status before, until the watch has shown it.
+    Its own last word on a policy counts as the status before: the watch may not show it yet.
     """
 
     def __init__(
@@ -50,7 +58,7 @@ class Publisher:
         self._refresh_s = refresh_s
         self._timeout_s = timeout_s
         self._events = Deduplicator()
-        self._written: dict[str, tuple[float, Mapping[str, Any]]] = {}
+        self._written: dict[str, _Written] = {}
 
     def forget(self, name: str) -> None:
         """Drop all that is kept of a policy that is gone."""
@@ -61,7 +69,7 @@ class Publisher:
     async def publish(self, view: View, shown: Mapping[str, Any]) -> None:
         """Tell what one pass over a policy came to; `shown` is its status on the cluster."""
         name, now_s = view.policy.name, view.now_s
-        before = self._written[name][1] if name in self._written else shown
+        before = self._before(view.policy, shown)
         after = status_document(view, before, now_s)
         told = [Condition.model_validate(c) for c in after.get("conditions", ())]
         self.exporter.update(view, told)
@@ -69,7 +77,7 @@ class Publisher:
             self.exporter.decided(name, view.decision.reason.value)
         if view.outcome is not None and view.outcome.kind is not OutcomeKind.NOTHING:
             self.exporter.acted(name, view.outcome.kind)
-            _log.info("policy %s: %s: %s", name, view.outcome.kind.value, view.outcome.message)
+            _log.debug("policy %s: %s: %s", name, view.outcome.kind.value, view.outcome.message)
         await self._write(view.policy, before, after, now_s)
         for event in transitions(view, before, after):
             await self._post(view.policy, event, now_s)
@@ -81,13 +89,14 @@ class Publisher:
         metadata = raw["metadata"]
         policy = IPPolicy(name=metadata["name"], uid=metadata.get("uid", ""))
         generation = int(metadata.get("generation") or 0)
-        said = invalid_policy_conditions(problem, generation, shown.get("conditions") or (), now_s)
+        before = self._before(policy, shown)
+        said = invalid_policy_conditions(problem, generation, before.get("conditions") or (), now_s)
         after = {
-            **shown,
+            "observedTime": timestamp(now_s),
+            **before,
             "observedGeneration": generation,
             "conditions": [c.model_dump(mode="json", by_alias=True) for c in said],
         }
-        before = self._written.get(policy.name, (0.0, shown))[1]
         await self._write(policy, before, after, now_s)
         await self._post(policy, events.policy_invalid(problem), now_s)
 
@@ -95,9 +104,15 @@ class Publisher:
         """Tell what came of putting the originals back."""
         self.exporter.restored(policy.name, outcome.kind)
         if outcome.kind is OutcomeKind.RESTORED:
-            await self._post(policy, events.originals_restored(outcome.message), now_s)
+            retain = policy.spec.on_delete is OnDelete.RETAIN
+            event = events.originals_retained if retain else events.originals_restored
+            await self._post(policy, event(outcome.message), now_s)
         elif not outcome.settled:
             await self._post(policy, events.restore_failed(outcome.message), now_s)
+
+    def _before(self, policy: IPPolicy, shown: Mapping[str, Any]) -> Mapping[str, Any]:
+        written = self._written.get(policy.name)
+        return written.status if written is not None and written.uid == policy.uid else shown
 
     async def _write(
         self,
@@ -106,8 +121,9 @@ class Publisher:
         after: Mapping[str, Any],
         now_s: float,
     ) -> None:
-        written_at_s = self._written.get(policy.name, (float("-inf"), before))[0]
-        if not worth_writing(before, after, age_s=now_s - written_at_s, refresh_s=self._refresh_s):
+        written = self._written.get(policy.name)
+        age_s = now_s - written.at_s if written is not None else float("inf")
+        if not worth_writing(before, after, age_s=age_s, refresh_s=self._refresh_s):
             return
         patch = {"metadata": {"uid": policy.uid}, "status": merge_patch(before, after)}
         done = await self._send(
@@ -120,10 +136,11 @@ class Publisher:
                 patch,
                 _content_type="application/merge-patch+json",
                 _request_timeout=self._timeout_s,
+                _preload_content=False,
             ),
         )
         if done:
-            self._written[policy.name] = (now_s, after)
+            self._written[policy.name] = _Written(policy.uid, now_s, after)
         else:
             # What is on the cluster is no longer known; the next pass starts from the watch.
             self._written.pop(policy.name, None)
@@ -132,7 +149,7 @@ class Publisher:
         count = self._events.admit(policy.name, event, now_s)
         if not count:
             return
-        moment = datetime.fromtimestamp(now_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        moment = timestamp(now_s)
         body: Any = {
             "apiVersion": "v1",
             "kind": "Event",
@@ -162,21 +179,26 @@ class Publisher:
         await self._send(
             "create-event",
             lambda: self._core.create_namespaced_event(
-                _EVENT_NAMESPACE, body, _request_timeout=self._timeout_s
+                _EVENT_NAMESPACE,
+                body,
+                _request_timeout=self._timeout_s,
+                _preload_content=False,
             ),
         )
 
-    async def _send(self, operation: str, call: Callable[[], object]) -> bool:
+    async def _send(self, operation: str, call: Callable[[], Any]) -> bool:
         from kubernetes.client import ApiException
+        from kubernetes.config import ConfigException
         from urllib3.exceptions import HTTPError
 
         self.exporter.called("kubernetes", operation)
         try:
-            await call_off_loop(call)
+            # What is answered is read, so that the connection serves again, but not looked at.
+            await call_off_loop(lambda: call().data)
         except ApiException as error:
             reason = str(error.status)
             said = _status_message(error.body) or error.reason
-        except (HTTPError, OSError) as error:
+        except (ConfigException, HTTPError, OSError) as error:
             reason = said = type(error).__name__
         else:
             return True

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from ippolicy.account.exporter import CONTENT_TYPE, Exporter
 from ippolicy.account.health import Health
+from ippolicy.errors import InvalidSetting
 
 
 class Server:
@@ -31,9 +32,15 @@ class Server:
         self._host, self._port = host, port
 
     async def start(self) -> None:
-        """Listen. Raises OSError when the port is taken."""
+        """Listen. Raises InvalidSetting when that cannot be."""
         await self._runner.setup()
-        await web.TCPSite(self._runner, self._host, self._port).start()
+        try:
+            await web.TCPSite(self._runner, self._host, self._port).start()
+        except OSError as error:
+            raise InvalidSetting(
+                f"cannot listen on {self._host}:{self._port} ({error.strerror}): set "
+                "IPPOLICY_HTTP_HOST and IPPOLICY_HTTP_PORT to what is free"
+            ) from error
 
     async def stop(self) -> None:
         """Stop listening."""

@@ -53,8 +53,8 @@ class Ec2Facts:
 
     Instances that are new are asked at once and again every `ec2_instances_interval_s`; subnets,
     those of each of the `selections` too, every `ec2_subnets_interval_s`; instance types once for
-    good, those that EC2 does not know included. A failed question is asked again after `ec2_retry_s`; the old answer stays, with its
-    age. A source that has nothing to ask succeeds.
+    good, those that EC2 does not know included. A failed question is asked again after
+    `ec2_retry_s`; the old answer stays, with its age. A source that has nothing to ask succeeds.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Ec2Facts:
         self._sleep = sleep
         self._sources = {name: _Source() for name in EC2_SOURCES}
         self._instances: dict[str, frozenset[str]] = {}
-        self._subnets: dict[str, SubnetFacts] = {}
+        self._subnets: dict[str, SubnetFacts | None] = {}
         self._selected: dict[SubnetSelection, _Selected] = {}
         self._limits: dict[str, InstanceLimits] = {}
         self._unknown: frozenset[str] = frozenset()
@@ -96,7 +96,7 @@ class Ec2Facts:
     def subnets_of(self, nodes: Iterable[NodeFacts]) -> tuple[SubnetFacts, ...]:
         """Subnets of the ENIs of `nodes`, by id; as last answered."""
         ids = {s for node in nodes for s in self._instances.get(node.instance_id, ())}
-        return tuple(self._subnets[key] for key in sorted(ids) if key in self._subnets)
+        return tuple(facts for key in sorted(ids) if (facts := self._subnets.get(key)) is not None)
 
     def selected(self, selection: SubnetSelection) -> tuple[SubnetFacts, ...]:
         """The subnets of a selection, by id; as last answered, none before the first answer."""
@@ -154,7 +154,8 @@ class Ec2Facts:
         answer = await self._ask(source, asked, self.client.subnets)
         if answer is not None:
             kept = {key: facts for key, facts in self._subnets.items() if key in wanted - asked}
-            self._subnets = kept | answer
+            # One that EC2 does not show is not asked for again before the next round.
+            self._subnets = kept | dict.fromkeys(asked) | answer
             if again:
                 source.asked_at_s = self._clock()
 

@@ -31,6 +31,7 @@ class OperatorProcess:
     that lives as long as it should.
 
     Attributes:
+        kubeconfig: how it reaches the cluster.
         http_port: where /metrics, /healthz and /readyz are, on 127.0.0.1.
     """
 
@@ -45,6 +46,7 @@ class OperatorProcess:
         command: Sequence[str] = COMMAND,
     ) -> None:
         self.log = log
+        self.kubeconfig = kubeconfig
         self.http_port = _free_port()
         self._command = tuple(command)
         self._child: subprocess.Popen[bytes] | None = None

@@ -1,16 +1,21 @@
-"""Compiles the kernel on first use and keeps the machine code for later starts.
+"""Compiles the kernel, and keeps the machine code for later starts.
 
-Compiling takes some seconds of one core. The result is kept in a folder of the user's cache that
-only this user may write, or of the temporary folder; where neither can be written (a read-only
-root file system), every process compiles anew.
+Compiling takes half a minute of one core, loading what was kept two seconds. It is kept in a folder
+that only this user may write: of the user's cache, of the temporary folder, or of the memory file
+system, which a container has even where its root is read-only. A new folder starts as a copy of
+what `python -m ippolicy.ipamd.fast` left beside this file when an image was built. The
+code is for any processor of the machine's kind, so that it may be built on another.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import shutil
+import stat
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -18,49 +23,86 @@ from threading import Lock
 from types import FunctionType, ModuleType
 from typing import Any, Final
 
+from ippolicy.errors import ModelError
 from ippolicy.ipamd.fast.kernel import replay_lanes
 
+MEMORY_FILES: Final = Path("/dev/shm")  # noqa: S108  (folders in it are checked for their owner)
+PREBUILT: Final = Path(__file__).parent / "machine_code"
 _PACKAGE: Final = "ippolicy.ipamd.fast"
-_MODULES: Final = ("state", "draws", "maps", "pool", "rules", "passes", "clock", "pods", "kernel")
-_LOCK: Final = Lock()
+_MODULES: Final = (
+    "state",
+    "draws",
+    "maps",
+    "pool",
+    "rules",
+    "passes",
+    "clock",
+    "pods",
+    "kernel",
+    "compiled",
+)
 _CALLED: Final = frozenset(
     {"insert", "_grow", "_prune", "_copy_walk", "boot", "settle", "_idle_until", "_serve_waiting"}
 )
-"""Functions that stay functions: rare ones. All others are woven in, which makes lanes three times as fast."""
+"""Rare functions, that stay functions. Weaving the others in makes lanes three times as fast."""
+_ARGUMENTS: Final = (
+    "void(i8[::1], f8[::1], i8[:,:,::1], i8[:,::1], i8[:,::1], f8[::1], i8[:,::1], f8[::1], "
+    "i4[:,::1], i4[:,:,::1], f8[:,:,::1])"
+)
+_LOCK: Final = Lock()
 
 Kernel = Callable[..., None]
 
 
-def kernel() -> Kernel:
-    """`replay_lanes` in machine code: call it from any thread but that of an event loop.
+def compile_kernel() -> Kernel:
+    """`replay_lanes` in machine code, without the interpreter's lock: never on an event loop.
 
     Raises:
         ModelError: numba, which compiles it, cannot be loaded.
     """
     with _LOCK:
-        return _compile()
+        return _kernel()
 
 
 @cache
-def _compile() -> Kernel:
+def _kernel() -> Kernel:
+    try:
+        return build(_folder(_fingerprint()))
+    except ImportError as error:
+        raise ModelError(
+            f"the grid cannot be compiled: {error}: install numba, or use replay_lane"
+        ) from error
+
+
+def build(folder: Path | None) -> Kernel:
+    """The kernel as loaded from `folder`, or compiled and left there; None keeps nothing.
+
+    Raises:
+        ImportError: numba cannot be loaded.
+    """
     numba: Any = import_module("numba")
     extending: Any = import_module("numba.extending")
-    modules = [import_module(f"{_PACKAGE}.{name}") for name in _MODULES]
-    for module in modules:
+    numba.config.CPU_NAME, numba.config.CPU_FEATURES = "generic", ""
+    for module in _modules():
         for function in _functions(module):
             if function is not replay_lanes:
                 _register(extending, function)
-    folder = _cache_folder(_fingerprint(modules, numba.__version__))
-    if folder is None:
-        return numba.njit(nogil=True, error_model="numpy")(replay_lanes)  # type: ignore[no-any-return]
-    numba.config.CACHE_DIR = str(folder)
-    return numba.njit(nogil=True, error_model="numpy", cache=True)(replay_lanes)  # type: ignore[no-any-return]
+    if folder is not None:
+        numba.config.CACHE_DIR = str(folder)
+    compiled: Kernel = numba.njit(
+        _ARGUMENTS, nogil=True, error_model="numpy", cache=folder is not None
+    )(replay_lanes)
+    return compiled
 
 
 def _register(extending: Any, function: FunctionType) -> None:
     """Let compiled code call a function; counting references would cost more than its work."""
     inline = function.__name__ not in _CALLED
     extending.register_jitable(_nrt=False, error_model="numpy", forceinline=inline)(function)
+
+
+def _modules() -> list[ModuleType]:
+    return [import_module(f"{_PACKAGE}.{name}") for name in _MODULES[:-1]]
 
 
 def _functions(module: ModuleType) -> list[FunctionType]:
@@ -71,25 +113,49 @@ def _functions(module: ModuleType) -> list[FunctionType]:
     ]
 
 
-def _fingerprint(modules: list[ModuleType], version: str) -> str:
-    """Numba looks at the file of the outermost function alone, so the folder's name covers all."""
-    digest = hashlib.sha256(version.encode())
-    for module in modules:
-        digest.update(Path(str(module.__file__)).read_bytes())
+def _fingerprint() -> str:
+    """Numba looks at the file of the outermost function alone, so this name covers the others."""
+    digest = hashlib.sha256(import_module("numba").__version__.encode())
+    for name in _MODULES:
+        digest.update((PREBUILT.parent / f"{name}.py").read_bytes())
     return digest.hexdigest()[:16]
 
 
-def _cache_folder(name: str) -> Path | None:
+def _folder(name: str) -> Path | None:
     """A folder that nobody else can put machine code into; None where there can be none."""
-    home = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
-    user = os.getuid()
-    for base in (Path(home), Path(tempfile.gettempdir()) / f"ippolicy-{user}"):
-        folder = base / "ippolicy-operator" / name
+    for base in _bases():
+        folder = base / f"ippolicy-{name}-{os.getuid()}"
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            seen = folder.stat()
+            base.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, exist_ok=True)
+            seen = folder.lstat()
         except OSError:
             continue
-        if seen.st_uid == user and not seen.st_mode & 0o022 and os.access(folder, os.W_OK):
+        ours = stat.S_ISDIR(seen.st_mode) and seen.st_uid == os.getuid()
+        if ours and not seen.st_mode & 0o022 and os.access(folder, os.W_OK):
+            _fill(folder, PREBUILT / name)
             return folder
     return None
+
+
+def _bases() -> list[Path]:
+    bases = [Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "ippolicy"]
+    with suppress(FileNotFoundError):  # no folder for temporary files at all
+        bases.append(Path(tempfile.gettempdir()))
+    return [*bases, MEMORY_FILES]
+
+
+def _fill(folder: Path, prebuilt: Path) -> None:
+    if prebuilt.is_dir() and not any(folder.iterdir()):
+        shutil.copytree(prebuilt, folder, dirs_exist_ok=True)
+
+
+def prebuild() -> None:
+    """Leave the machine code beside this file, for the image that is being built."""
+    folder = PREBUILT / _fingerprint()
+    folder.mkdir(parents=True, exist_ok=True)
+    # Images keep whole seconds; numba compares the time of the kernel's file.
+    kernel = PREBUILT.parent / "kernel.py"
+    second = int(kernel.stat().st_mtime)
+    os.utime(kernel, (second, second))
+    build(folder)

@@ -51,7 +51,7 @@ def skip_draws(node: I64, count: int) -> None:
 
 
 def lane_seed(seed: int, node: int) -> int:
-    """The seed of every lane of node number `node`: one for all settings, to compare them fairly."""
+    """The seed of every lane of node number `node`: all settings share it, to compare fairly."""
     return LaneRandom((seed << 32) ^ node).getrandbits(64)
 
 

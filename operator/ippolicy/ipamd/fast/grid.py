@@ -13,8 +13,8 @@ from ippolicy.errors import ModelError
 from ippolicy.ipamd.cloud import Latency
 from ippolicy.ipamd.fast import kernel as layout
 from ippolicy.ipamd.fast import state as requests
-from ippolicy.ipamd.fast.compiled import kernel
-from ippolicy.ipamd.fast.state import MOST_ROWS, new_state
+from ippolicy.ipamd.fast.compiled import compile_kernel
+from ippolicy.ipamd.fast.state import MOST_ROWS, State, new_state
 from ippolicy.ipamd.fast.tables import (
     event_table,
     node_table,
@@ -60,6 +60,9 @@ _SIMPLE_WEIGHTS: Final = {
     "DeleteNetworkInterface": 2,
 }
 
+_BLOCK: Final = 64
+"""Nodes whose events are laid out at a time, which bounds the memory beside the results."""
+
 Ints = NDArray[np.int32]
 Floats = NDArray[np.float64]
 
@@ -96,7 +99,8 @@ class GridResult:
     @property
     def total_calls(self) -> Ints:
         """All EC2 calls."""
-        return self.calls.sum(axis=2, dtype=np.int32)
+        calls: Ints = self.calls.sum(axis=2, dtype=np.int32)
+        return calls
 
     @property
     def mutating_calls(self) -> Ints:
@@ -110,7 +114,8 @@ class GridResult:
 
     def _weighed(self, weights: dict[str, int]) -> Ints:
         factors = np.array([weights.get(name, 0) for name in API_NAMES], dtype=np.int32)
-        return self.calls @ factors
+        weighed: Ints = self.calls @ factors
+        return weighed
 
 
 def replay_grid(
@@ -140,23 +145,28 @@ def replay_grid(
     shape = (len(traces), len(settings))
     counts = np.zeros((*shape, layout.OUT_COLUMNS), dtype=np.int32)
     means = np.zeros((*shape, layout.MEAN_COLUMNS), dtype=np.float64)
-    if counts.size:
-        room = new_state(
-            enis=max(shape.eni_limit for shape in shapes),
-            slots=max(shape.slots for shape in shapes),
-            pods=max(map(pods_of, traces)),
-        )
-        kernel()(
-            *room,
-            node_table(shapes, traces, seed),
-            np.array([trace.span_s for trace in traces], dtype=np.float64),
+    options = option_table(latency or Latency(), retry_s, score_from_s, leak_scans=leak_scans)
+    for first in range(0, len(traces) if settings else 0, _BLOCK):
+        block = slice(first, first + _BLOCK)
+        compile_kernel()(
+            *_room(shapes[block], traces[block]),
+            node_table(shapes[block], traces[block], seed, first),
+            np.array([trace.span_s for trace in traces[block]], dtype=np.float64),
             setting_table(settings),
-            option_table(latency or Latency(), retry_s, score_from_s, leak_scans=leak_scans),
-            event_table(traces),
-            counts,
-            means,
+            options,
+            event_table(traces[block]),
+            counts[block],
+            means[block],
         )
     return _result(counts, means)
+
+
+def _room(shapes: Sequence[NodeShape], traces: Sequence[Trace]) -> State:
+    return new_state(
+        enis=max(shape.eni_limit for shape in shapes),
+        slots=max(shape.slots for shape in shapes),
+        pods=max(map(pods_of, traces)),
+    )
 
 
 def _check(

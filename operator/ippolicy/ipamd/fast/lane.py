@@ -1,11 +1,12 @@
-"""One lane by the step-by-step model: what the grid is held to, and what does where the grid cannot.
+"""One lane by the step-by-step model: what the grid is held to, and what takes over beyond it.
 
-The same trace, the same rules, the same draws; some hundred times slower. It takes every setting
-that the model knows.
+The same trace, the same rules, the same draws, and some three hundred times slower. It takes every
+setting that the model knows.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import ceil
@@ -21,6 +22,9 @@ from ippolicy.ipamd.shape import NodeShape
 from ippolicy.ipamd.virtual import VirtualNode
 
 _CUSTOM_SUBNET: Final = "subnet-pods"
+
+Events = deque[tuple[int, int, int | None]]
+"""Second, change, life in seconds if it is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,29 +129,29 @@ class _Run:
     def play(self) -> None:
         """Play the whole trace."""
         events = self._events()
-        number, second = 0, 0
-        while True:
-            moments = [pod.next_try_s for pod in self.waiting] + [self.ends[0][0]] * bool(self.ends)
-            if number < len(events):
-                moments.append(events[number][0])
-            second = max(second, min(moments, default=ceil(self.trace.span_s)))
-            if second >= self.trace.span_s:
-                break
+        second = 0
+        while (second := max(second, self._next_move(events))) + EVENT_OFFSET_S < self.trace.span_s:
             self.node.advance(second + EVENT_OFFSET_S)
             self._end_lives(second)
             self._try_again(second)
-            while number < len(events) and events[number][0] <= second:
-                self._follow(second, *events[number][1:])
-                number += 1
+            while events and events[0][0] <= second:
+                self._follow(second, *events.popleft()[1:])
             second += 1
         self.node.advance(self.trace.span_s)
 
-    def _events(self) -> list[tuple[int, int, int | None]]:
+    def _next_move(self, events: Events) -> int:
+        moments = [pod.next_try_s for pod in self.waiting]
+        moments += [second for second, _ in self.ends[:1]]
+        moments += [events[0][0]] if events else []
+        return min(moments, default=ceil(self.trace.span_s))
+
+    def _events(self) -> Events:
         trace = self.trace
         lives = [None] * len(trace.times_s) if trace.lives_s is None else trace.lives_s.tolist()
         changes = zip(trace.times_s.tolist(), trace.changes.tolist(), lives, strict=True)
         level: list[tuple[int, int, int | None]] = [(0, 1, None)] * (trace.level * trace.cold)
-        return level + [(int(time), change, life) for time, change, life in changes]
+        level += [(int(time), change, life) for time, change, life in changes]
+        return deque(level)
 
     def _follow(self, second: int, change: int, life_s: int | None) -> None:
         if change < 0:

@@ -102,11 +102,11 @@ def play(
         if node[WAITING] and node[READY] == 0:
             _skip_vain_tries(node, clock, enis, pods, moved)
         second = max(second, _next_second(node, pods, moved))
-        if not scoring and second >= score_from_s:
+        if not scoring and second + EVENT_OFFSET_S >= score_from_s:
             advance(node, clock, enis, pods, score_from_s)
             forget_past(node, clock)
             scoring = True
-        if second >= span_s:
+        if second + EVENT_OFFSET_S >= span_s:
             break
         advance(node, clock, enis, pods, second + EVENT_OFFSET_S)
         measure(node, clock)

@@ -26,8 +26,10 @@ from ippolicy.ipamd.shape import NodeShape
 _SIGN_BIT = 1 << 63
 
 
-def node_table(shapes: Sequence[NodeShape], traces: Sequence[Trace], seed: int) -> I64:
-    """A row a node."""
+def node_table(
+    shapes: Sequence[NodeShape], traces: Sequence[Trace], seed: int, first_node: int
+) -> I64:
+    """A row a node, of which the first is node number `first_node` of the call."""
     table = np.zeros((len(shapes), layout.NODE_COLUMNS), dtype=np.int64)
     end = 0
     for number, (shape, trace) in enumerate(zip(shapes, traces, strict=True)):
@@ -37,7 +39,7 @@ def node_table(shapes: Sequence[NodeShape], traces: Sequence[Trace], seed: int) 
             shape.eni_limit,
             shape.max_pods,
             shape.prefix_capable,
-            (lane_seed(seed, number) ^ _SIGN_BIT) - _SIGN_BIT,
+            (lane_seed(seed, first_node + number) ^ _SIGN_BIT) - _SIGN_BIT,
             layout.NOT_SETTLED if trace.cold else trace.level,
             first,
             end,

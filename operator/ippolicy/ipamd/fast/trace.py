@@ -50,16 +50,19 @@ def _problem(trace: Trace) -> str | None:
     times, lives = trace.times_s, trace.lives_s
     if len(trace.changes) != len(times) or (lives is not None and len(lives) != len(times)):
         return "times_s, changes and lives_s differ in length: give one item an event"
-    if not 0 < trace.span_s < 2**31:
-        return f"span_s {trace.span_s:g} is no span: give seconds above 0"
-    if trace.level < 0:
-        return f"level {trace.level} is no number of pods: give 0 or more"
-    if len(times) and not (times[0] >= 0 and bool(np.all(np.diff(times) >= 0))):
-        return "times_s must ascend from 0"
-    if not bool(np.all(np.abs(trace.changes) == 1)):
-        return "changes must be +1 or -1"
-    if lives is None:
-        return None
-    if trace.level or not trace.cold or not bool(np.all(trace.changes == 1)):
-        return "pods with lives_s come one by one to a cold node: no level, no change of -1"
-    return None if bool(np.all(lives >= 0)) else "lives_s must not be negative"
+    for holds, problem in (
+        (0 < trace.span_s < 2**31, f"span_s {trace.span_s:g} is no span: give seconds above 0"),
+        (trace.level >= 0, f"level {trace.level} is no number of pods: give 0 or more"),
+        (not len(times) or times[0] >= 0, "times_s must ascend from 0"),
+        (bool(np.all(np.diff(times) >= 0)), "times_s must ascend from 0"),
+        (bool(np.all(np.abs(trace.changes) == 1)), "changes must be +1 or -1"),
+        (lives is None or _one_by_one(trace), "lives_s needs a cold node, no level and no -1"),
+        (lives is None or bool(np.all(lives >= 0)), "lives_s must not be negative"),
+    ):
+        if not holds:
+            return problem
+    return None
+
+
+def _one_by_one(trace: Trace) -> bool:
+    return trace.level == 0 and trace.cold and bool(np.all(trace.changes == 1))

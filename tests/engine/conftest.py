@@ -1,0 +1,63 @@
+"""The embedded Kubernetes API with our CRD, and an aws-node in a namespace of the test's own."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from kubernetes import client
+
+from aws_node import AwsNode
+from ippolicy.api.crd import custom_resource_definition
+from ippolicy.kube import api_client, load_configuration
+from ippolicy.sandbox.kube import EmbeddedKube
+
+_NUMBERS = itertools.count()
+
+
+@dataclass(frozen=True)
+class LocalAPI:
+    """The embedded API, and a namespace in it."""
+
+    kube: EmbeddedKube
+    kubeconfig: Path
+    namespace: str
+
+    def client(self) -> client.ApiClient:
+        """A client like the operator's own."""
+        return api_client(load_configuration(str(self.kubeconfig)), read_timeout_s=5.0)
+
+
+@pytest.fixture(scope="session")
+def kube(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[EmbeddedKube, Path]]:
+    """One embedded API for all tests here."""
+    embedded = EmbeddedKube()
+    with embedded.start_in_thread():
+        kubeconfig = embedded.kubeconfig(tmp_path_factory.mktemp("kube") / "config")
+        api = client.CustomObjectsApi(api_client(load_configuration(str(kubeconfig))))
+        api.create_cluster_custom_object(
+            "apiextensions.k8s.io", "v1", "customresourcedefinitions", custom_resource_definition()
+        )
+        yield embedded, kubeconfig
+
+
+@pytest.fixture
+def kube_api(kube: tuple[EmbeddedKube, Path]) -> Iterator[LocalAPI]:
+    """The embedded API with a fresh namespace, and no faults left behind."""
+    embedded, kubeconfig = kube
+    api = LocalAPI(embedded, kubeconfig, f"engine-{next(_NUMBERS)}")
+    namespace = client.V1Namespace(metadata=client.V1ObjectMeta(name=api.namespace))
+    client.CoreV1Api(api.client()).create_namespace(namespace)
+    yield api
+    embedded.faults.clear()
+
+
+@pytest.fixture
+def aws_node(kube_api: LocalAPI) -> AwsNode:
+    """aws-node with the CNI's defaults, as Helm installed it."""
+    node = AwsNode(kube_api)
+    node.create()
+    return node
