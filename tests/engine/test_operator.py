@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -186,3 +187,26 @@ def test_without_a_cluster_it_is_not_made(
     monkeypatch.setenv("KUBECONFIG", str(tmp_path_factory.mktemp("none") / "config"))
     with pytest.raises(ClusterUnavailable, match="set KUBECONFIG"):
         Operator(Settings())
+
+
+async def test_an_operator_that_still_compiles_is_alive_and_not_ready(
+    kube_api: API, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled, compiling = threading.Event(), threading.Event()
+
+    def compile_kernel() -> None:
+        compiling.set()
+        compiled.wait(10)
+
+    monkeypatch.setattr("ippolicy.engine.operator.compile_kernel", compile_kernel)
+    monkeypatch.setenv("KUBECONFIG", str(kube_api.kubeconfig))
+    flags = {"http_host": "127.0.0.1", "http_port": "0", "choice": "replay"}
+    operator = Operator(load({}, flags))
+    starting = asyncio.create_task(operator.start())
+    await until_real(compiling.is_set)
+    operator.engine.last_pass_s = 0.0
+    assert await get(operator, "/healthz") == (200, "ok\n")
+    assert (await get(operator, "/readyz"))[0] == 503
+    compiled.set()
+    await starting
+    await operator.stop()

@@ -351,3 +351,13 @@ async def test_a_broken_callback_is_said_by_readiness(tmp_path: Path) -> None:
         await it.pod("p", "a")
         await until_real(lambda: not it.observer.readiness(time.time()).ready)
         assert "restart the operator" in it.observer.readiness(time.time()).reasons[0]
+
+
+async def test_a_broken_source_is_said_by_readiness(tmp_path: Path) -> None:
+    async with world(tmp_path) as it:
+        await it.observer.start()
+        await it.ready()
+        it.observer.scraper._sleep = None  # type: ignore[assignment]  # break it
+        await until_real(lambda: not it.observer.readiness(time.time()).ready)
+        (reason,) = it.observer.readiness(time.time()).reasons
+        assert reason.startswith("observing broke down (TypeError: ")

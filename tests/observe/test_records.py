@@ -146,6 +146,24 @@ def test_an_aws_node_pod_tells_where_it_is_and_what_it_runs() -> None:
     assert pod.started_at_s == 1767323045.0
 
 
+@pytest.mark.parametrize(
+    ("status", "ready"),
+    [
+        ({"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}, True),
+        ({"phase": "Running", "conditions": [{"type": "Ready", "status": "False"}]}, False),
+        ({"phase": "Running", "conditions": [{"type": "PodScheduled", "status": "True"}]}, True),
+        ({"phase": "Running"}, True),
+        ({"phase": "Pending"}, False),
+        ({}, False),
+    ],
+)
+def test_a_pod_is_ready_as_it_says_or_else_once_it_runs(
+    status: dict[str, object], *, ready: bool
+) -> None:
+    body = {"metadata": {"name": "a", "namespace": "x", "uid": "u"}, "spec": {}, "status": status}
+    assert read_aws_node_pod(json.dumps(body).encode()).ready is ready
+
+
 @pytest.mark.parametrize("body", [b"[]", b"{}", b'{"metadata":{"name":"x"}}', b'{"metadata":1}'])
 def test_what_is_no_daemon_set_is_refused(body: bytes) -> None:
     with pytest.raises(msgspec.DecodeError):

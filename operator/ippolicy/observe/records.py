@@ -160,6 +160,7 @@ class _Condition(msgspec.Struct):
 
 
 class _PodStatus(msgspec.Struct):
+    phase: str = ""
     hostIP: str = ""  # noqa: N815  (the API's own name)
     podIP: str = ""  # noqa: N815  (the API's own name)
     startTime: datetime | None = None  # noqa: N815  (the API's own name)
@@ -220,13 +221,19 @@ def read_aws_node_pod(raw: bytes) -> AwsNodePod:
         name=meta.name,
         node=pod.spec.node_name,
         address=status.hostIP or status.podIP,
-        ready=any(c.type == "Ready" and c.status == "True" for c in status.conditions or ()),
+        ready=_ready(status),
         terminating=meta.deletion_timestamp is not None,
         owner=owner.name if owner is not None and owner.kind == "DaemonSet" else "",
         revision=(meta.labels or {}).get(REVISION_LABEL, ""),
         created_at_s=meta.created_at_s,
         started_at_s=status.startTime.timestamp() if status.startTime else None,
     )
+
+
+def _ready(status: _PodStatus) -> bool:
+    """As the Ready condition says; a pod without one is taken for ready once it runs."""
+    said = [c.status for c in status.conditions or () if c.type == "Ready"]
+    return "True" in said if said else status.phase == "Running"
 
 
 def read_daemon_set_record(raw: bytes, *, at_s: float) -> DaemonSetRecord:
