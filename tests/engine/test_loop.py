@@ -196,6 +196,25 @@ async def test_a_pass_that_fails_is_told_and_counted_and_the_loop_goes_on(
 
 
 @in_virtual_time
+async def test_a_policy_whose_pass_fails_keeps_no_other_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail_for_the_first(inputs: Inputs) -> Decision:
+        if inputs.policy.name == "a":
+            raise ZeroDivisionError("by nought")
+        return a_decision()
+
+    monkeypatch.setattr("ippolicy.engine.loop.decide", fail_for_the_first)
+    rig = Rig()
+    rig.take(raw_policy("a", REF))
+    rig.take(raw_policy("b", OTHER))
+    with pytest.raises(ZeroDivisionError):
+        await rig.engine.tick()
+    assert rig.view("b").decision is not None
+    assert rig.engine.last_pass_s == START_S
+
+
+@in_virtual_time
 async def test_an_engine_that_never_ran_can_be_stopped(decisions: Decisions) -> None:
     await Rig().engine.stop()
 

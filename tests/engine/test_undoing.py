@@ -276,6 +276,32 @@ async def test_another_daemon_set_ref_undoes_the_one_before_first(
     assert {ref for ref, _ in rig.observer.asked} == {OTHER}
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"mode": "Recommend"},
+        {"mode": "Off"},
+        {"metadata": {"annotations": {"ippolicy.dev/paused": "true"}}},
+    ],
+)
+@in_virtual_time
+async def test_a_policy_that_wants_no_writes_undoes_nothing_until_it_does(
+    monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any]
+) -> None:
+    monkeypatch.setattr("ippolicy.engine.loop.decide", lambda _: a_decision())
+    rig = Rig()
+    rig.actor.records[REF] = record_of("default")
+    status = {"daemonSet": str(REF), "changes": [{"phase": "Complete"}]}
+    rig.take(raw_policy(ref=OTHER, status=status, **asked))
+    await rig.engine.tick()
+    assert rig.actor.undone == []
+    assert rig.view().left_behind == str(REF)
+    assert rig.view().decision is not None
+    rig.take(raw_policy(ref=OTHER, status=status))
+    await rig.engine.tick()
+    assert rig.actor.undone == [("restore", REF)]
+
+
 @in_virtual_time
 async def test_a_ref_left_behind_is_retained_where_the_policy_says_so(
     monkeypatch: pytest.MonkeyPatch,

@@ -181,7 +181,7 @@ API_CALLS = _counter(
 API_ERRORS = _counter(
     "api_errors",
     "calls",
-    "Calls that failed; kind is kubernetes, ec2 or scrape.",
+    "Calls that failed; kind is kubernetes, ec2, scrape, or engine for a failed pass.",
     "kind",
     "operation",
     "reason",

@@ -16,7 +16,7 @@ from ippolicy.act.requests import CallFailed
 from ippolicy.act.rollout import RolloutState, RolloutWatch, rollout_state
 from ippolicy.api import IPPolicy, Mode, OnDelete
 from ippolicy.decide.decision import Inputs, decide
-from ippolicy.decide.gate import Limits
+from ippolicy.decide.gate import Limits, wish_gate
 from ippolicy.decide.history import DemandHistory
 from ippolicy.decide.question import Searched
 from ippolicy.decide.types import Decision, Verdict
@@ -119,22 +119,34 @@ class Engine:
         return problem or None
 
     async def tick(self) -> None:
-        """One pass for every policy."""
+        """One pass for every policy; one that fails keeps no other waiting.
+
+        Raises what the first of them failed of, once all had their turn.
+        """
         standings = await self._look_at()
         self._trim({standing.ref for standing in standings})
+        failures: list[Exception] = []
         for name in [standing.policy.name for standing in standings]:
-            async with self._writing:
-                # It may have been changed or deleted while others were served.
-                standing = self.policies.standing(name)
-                view = await self._serve(standing) if standing is not None else None
-            if view is not None:
-                await self._publisher.publish(view, self.policies.status(name))
+            try:
+                await self._pass_over(name)
+            except Exception as error:  # noqa: BLE001  (raised below)
+                failures.append(error)
         for name in list(self.policies.invalid):
             if (problem := self.policies.invalid.get(name)) is not None:
                 raw, shown = self.policies.raw(name), self.policies.status(name)
                 await self._publisher.refuse(raw, problem, shown, self._clock())
         self._counts.take(self.observer.stats())
+        if failures:
+            raise failures[0]
         self.last_pass_s = self._clock()
+
+    async def _pass_over(self, name: str) -> None:
+        async with self._writing:
+            # It may have been changed or deleted while others were served.
+            standing = self.policies.standing(name)
+            view = await self._serve(standing) if standing is not None else None
+        if view is not None:
+            await self._publisher.publish(view, self.policies.status(name))
 
     async def _run(self) -> None:
         await self._first_look()
@@ -175,22 +187,27 @@ class Engine:
         """What one pass over one policy finds, decides and does."""
         policy, ref = standing.policy, standing.ref
         snapshot = self.observer.snapshot(ref, self._clock(), selection_of(policy))
-        left_behind = await self._leave_behind(policy, ref)
-        if left_behind is not None:
-            former, undone = left_behind
-            return self._view(policy, snapshot, outcome=undone, left_behind=str(former))
+        former, undone = await self._leave_behind(policy, ref)
+        if undone is not None:
+            return self._view(policy, snapshot, outcome=undone, left_behind=former)
         if standing.rival is not None:
-            return self._view(policy, snapshot, rival=standing.rival)
+            return self._view(policy, snapshot, rival=standing.rival, left_behind=former)
         self._note_demand(policy, ref, snapshot)
         try:
             record = await self._record(ref, snapshot)
         except IPPolicyError as error:
-            return self._view(policy, snapshot, outcome=outcome_of(error))
+            return self._view(policy, snapshot, outcome=outcome_of(error), left_behind=former)
         decision = await self._decide(policy, ref, snapshot, record)
         outcome = await self._act(standing, decision, snapshot)
         rollout = self._rollout(ref, snapshot, record)
         return self._view(
-            policy, snapshot, decision=decision, record=record, outcome=outcome, rollout=rollout
+            policy,
+            snapshot,
+            decision=decision,
+            record=record,
+            outcome=outcome,
+            rollout=rollout,
+            left_behind=former,
         )
 
     async def _record(self, ref: DaemonSetRef, snapshot: Snapshot) -> Record | None:
@@ -287,21 +304,25 @@ class Engine:
 
     async def _leave_behind(
         self, policy: IPPolicy, ref: DaemonSetRef
-    ) -> tuple[DaemonSetRef, Outcome] | None:
+    ) -> tuple[str | None, Outcome | None]:
         """Undo what was changed on the DaemonSet that the policy named before, if that is another.
 
-        None once nothing is left to be undone there; else where, and what stands in the way.
+        (None, None) once nothing is left to be undone there; else where, and what stands in the
+        way: nothing but the policy's own wish where that is None, for undoing is a write, too.
         """
-        former = former_ref(self.policies.status(policy.name))
+        status = self.policies.status(policy.name)
+        former = former_ref(status)
         if former is None or former == ref:
-            return None
+            return None, None
+        if wish_gate(policy) is not None:
+            return (str(former) if status.get("changes") else None), None
         outcome = await self._undo(policy, former)
         if outcome is None:
-            return None
+            return None, None
         if outcome.settled:
             await self._publisher.restored(policy, outcome, self._clock())
-            return None
-        return former, outcome
+            return None, None
+        return str(former), outcome
 
     async def _undo(self, policy: IPPolicy, ref: DaemonSetRef) -> Outcome | None:
         """What came of undoing a policy's changes; None where they are not its to undo."""
