@@ -111,7 +111,8 @@ class Watch:
 
     async def _wait_until(self, moment: float) -> None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._woken.wait(), max(0.0, moment - self._loop.time()))
+            async with asyncio.timeout_at(moment):
+                await self._woken.wait()
 
     def _lines(self, presenter: Presenter) -> list[bytes]:
         lines = []
