@@ -72,3 +72,35 @@ def test_each_group_has_its_own_advice() -> None:
     blue, green = made(facts, [trace(0), trace(1, level=3, group="green")]).groups
     assert (blue.nodes, blue.pods, blue.recommendation.targets.minimum_ip) == (1, 20, 20)
     assert (green.nodes, green.pods, green.recommendation.targets.minimum_ip) == (1, 3, 3)
+
+
+def test_the_bound_that_set_a_value_is_named() -> None:
+    traces = [trace(n, events=REPLACED) for n in range(10)]
+    bounds = {"warmIPTarget": {"min": 4}, "minimumIPTarget": {"max": 10}}
+    for given, named in (
+        (bounds, "bounds.warmIPTarget.min"),
+        ({"minimumIPTarget": {"max": 10}}, "bounds.minimumIPTarget.max"),
+        ({}, "demand"),
+    ):
+        inputs = Inputs(
+            policy=policy({"bounds": given}),
+            snapshot=snapshot(),
+            traces=traces,
+            record=None,
+            limits=Limits(),
+        )
+        fleet = decide(inputs).fleet
+        assert fleet is not None
+        assert fleet.binding == named
+
+
+def test_a_node_that_was_not_read_counts_in_neither_figure() -> None:
+    pools = {f"node-{n}": pool(n) for n in range(9)}
+    fleet = made(snapshot(pools=pools)).fleet
+    assert fleet is not None
+    assert (fleet.present.held, fleet.predicted.held) == (378, 198)
+
+
+def test_demand_before_a_node_was_watched_is_not_made_up() -> None:
+    younger = [trace(0, span_s=600), *(trace(n, events=REPLACED) for n in range(1, 10))]
+    assert made(traces=younger).env == WITHIN
