@@ -270,7 +270,7 @@ class AsyncApi:
         return ClusterUnavailable(
             f"GET {path} was answered with HTTP {status}{_fix(status)}",
             status=status,
-            retry_after_s=_seconds(response.headers.get("Retry-After")),
+            retry_after_s=retry_after_s(response.headers.get("Retry-After")),
             reason="http-status",
         )
 
@@ -366,7 +366,7 @@ def _fix(status: int) -> str:
     return ": it will be tried again"
 
 
-def _seconds(header: str | None) -> float | None:
+def retry_after_s(header: str | None) -> float | None:
     """Retry-After in seconds; Kubernetes never sends the date form, which is left aside."""
     return float(header) if header and header.strip().isdecimal() else None
 

@@ -2,32 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from kubernetes import client
 
 from aws_node import AwsNode
-from ippolicy.kube import api_client, load_configuration
 from ippolicy.sandbox.kube import EmbeddedKube
-
-_NUMBERS = itertools.count()
-
-
-@dataclass(frozen=True)
-class LocalAPI:
-    """The embedded API, and a namespace in it."""
-
-    kube: EmbeddedKube
-    kubeconfig: Path
-    namespace: str
-
-    def client(self) -> client.ApiClient:
-        """A client like the operator's own."""
-        return api_client(load_configuration(str(self.kubeconfig)))
+from localapi import LocalAPI, fresh_api
 
 
 @pytest.fixture(scope="session")
@@ -41,12 +23,8 @@ def kube(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[EmbeddedKub
 @pytest.fixture
 def kube_api(kube: tuple[EmbeddedKube, Path]) -> Iterator[LocalAPI]:
     """The embedded API with a fresh namespace, and no faults left behind."""
-    embedded, kubeconfig = kube
-    api = LocalAPI(embedded, kubeconfig, f"act-{next(_NUMBERS)}")
-    namespace = client.V1Namespace(metadata=client.V1ObjectMeta(name=api.namespace))
-    client.CoreV1Api(api.client()).create_namespace(namespace)
-    yield api
-    embedded.faults.clear()
+    with fresh_api(*kube, "act") as api:
+        yield api
 
 
 @pytest.fixture

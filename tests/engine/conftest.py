@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -14,21 +12,7 @@ from aws_node import AwsNode
 from ippolicy.api.crd import custom_resource_definition
 from ippolicy.kube import api_client, load_configuration
 from ippolicy.sandbox.kube import EmbeddedKube
-
-_NUMBERS = itertools.count()
-
-
-@dataclass(frozen=True)
-class LocalAPI:
-    """The embedded API, and a namespace in it."""
-
-    kube: EmbeddedKube
-    kubeconfig: Path
-    namespace: str
-
-    def client(self) -> client.ApiClient:
-        """A client like the operator's own."""
-        return api_client(load_configuration(str(self.kubeconfig)), read_timeout_s=5.0)
+from localapi import LocalAPI, fresh_api
 
 
 @pytest.fixture(scope="session")
@@ -47,12 +31,8 @@ def kube(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[EmbeddedKub
 @pytest.fixture
 def kube_api(kube: tuple[EmbeddedKube, Path]) -> Iterator[LocalAPI]:
     """The embedded API with a fresh namespace, and no faults left behind."""
-    embedded, kubeconfig = kube
-    api = LocalAPI(embedded, kubeconfig, f"engine-{next(_NUMBERS)}")
-    namespace = client.V1Namespace(metadata=client.V1ObjectMeta(name=api.namespace))
-    client.CoreV1Api(api.client()).create_namespace(namespace)
-    yield api
-    embedded.faults.clear()
+    with fresh_api(*kube, "engine", read_timeout_s=5.0) as api:
+        yield api
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ippolicy.errors import ActError, FactsChanged, FieldConflict
+from ippolicy.kube import retry_after_s
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiException
@@ -101,7 +102,7 @@ def _explain(what: str, error: ApiException) -> ActError:
         status=status,
         refused=refused,
         retryable=not refused or status in _RETRYABLE_REFUSALS,
-        retry_after_s=_seconds((error.headers or {}).get("Retry-After")),
+        retry_after_s=retry_after_s((error.headers or {}).get("Retry-After")),
     )
 
 
@@ -132,10 +133,6 @@ def _fix(status: int | None) -> str:
     if status == 403:
         return ": grant the operator's account this right (see deploy/)"
     return ""
-
-
-def _seconds(header: str | None) -> float | None:
-    return float(header) if header and header.strip().isdecimal() else None
 
 
 def _one_line(text: object) -> str:
