@@ -7,9 +7,8 @@ from dataclasses import replace
 from builders import daemon_set, node, policy, pool, snapshot, trace
 from ippolicy.decide.decision import Inputs, decide
 from ippolicy.decide.gate import Limits
-from ippolicy.decide.history import NodeTrace
 from ippolicy.decide.types import Decision, Reason, Verdict
-from ippolicy.facts import Snapshot
+from ippolicy.facts import NodeTrace, Snapshot
 
 REPLACED = [(at_s, step) for at_s in range(300, 7_000, 600) for step in (-1, 1)]
 WITHIN = {"WARM_IP_TARGET": "2", "MINIMUM_IP_TARGET": "20"}

@@ -26,7 +26,6 @@ from builders import (
 from ippolicy.api import IPPolicy
 from ippolicy.decide.decision import Inputs, decide
 from ippolicy.decide.gate import Limits
-from ippolicy.decide.history import NodeTrace
 from ippolicy.decide.question import Searched
 from ippolicy.decide.types import Decision, Reason, Verdict
 from ippolicy.facts import (
@@ -34,6 +33,7 @@ from ippolicy.facts import (
     Coverage,
     EnvEntry,
     LeftOut,
+    NodeTrace,
     Record,
     Snapshot,
     SourceName,

@@ -13,12 +13,12 @@ import pytest
 
 from builders import NOW_S, node, snapshot, trace
 from ippolicy.api import Bounds
-from ippolicy.decide.history import NodeTrace
 from ippolicy.decide.objective import CALLS_LIMIT, DELAYED_LIMIT, Objective
 from ippolicy.decide.question import Choice, Question
 from ippolicy.decide.search import choose
 from ippolicy.decide.trials import Played
 from ippolicy.decide.units import Unit, units_of
+from ippolicy.facts import NodeTrace
 from ippolicy.ipamd import NodeShape, PoolSettings, WarmTargets
 from ippolicy.ipamd.fast.trace import Trace
 from ippolicy.offloop import call_off_loop

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from ippolicy.api import IPPolicy
-from ippolicy.decide.history import NodeTrace
 from ippolicy.facts import (
     Change,
     ChangePhase,
@@ -19,6 +18,7 @@ from ippolicy.facts import (
     EnvEntry,
     InstanceLimits,
     NodeFacts,
+    NodeTrace,
     PoolCounters,
     PoolFacts,
     Record,

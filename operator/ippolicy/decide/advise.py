@@ -14,14 +14,13 @@ from typing import Final
 from ippolicy.api import EnvKey, IPPolicy
 from ippolicy.decide import rule
 from ippolicy.decide.demand import profile
-from ippolicy.decide.history import NodeTrace
 from ippolicy.decide.objective import SURE_SHARE, Objective
 from ippolicy.decide.predict import predict, present_use
 from ippolicy.decide.question import Advice, Choice, Question, Searched
 from ippolicy.decide.search import choose
 from ippolicy.decide.types import Evidence, GroupAdvice, Prediction, Recommendation
 from ippolicy.decide.units import units_of
-from ippolicy.facts import DaemonSetFacts, NodeFacts, Snapshot
+from ippolicy.facts import DaemonSetFacts, NodeFacts, NodeTrace, Snapshot
 from ippolicy.facts.daemonset import FIELD_MANAGER
 from ippolicy.ipamd import PoolSettings, WarmTargets
 

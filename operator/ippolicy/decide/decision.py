@@ -10,10 +10,9 @@ from ippolicy.decide import gate
 from ippolicy.decide.advise import Advised, Ask, advise
 from ippolicy.decide.environment import Environment, as_env, read_environment, rule_alike
 from ippolicy.decide.gate import Limits, Stop
-from ippolicy.decide.history import NodeTrace
 from ippolicy.decide.question import Searched
 from ippolicy.decide.types import Decision, Reason, Recommendation, Verdict
-from ippolicy.facts import Record, Snapshot, SourceName
+from ippolicy.facts import NodeTrace, Record, Snapshot, SourceName
 
 
 @dataclass(frozen=True, slots=True)

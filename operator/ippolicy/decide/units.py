@@ -13,8 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ippolicy.decide.history import NodeTrace
-from ippolicy.facts import NodeFacts, Snapshot
+from ippolicy.facts import NodeFacts, NodeTrace, Snapshot
 from ippolicy.ipamd import NodeShape
 from ippolicy.ipamd.fast.trace import Trace
 

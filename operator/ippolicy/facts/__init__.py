@@ -26,6 +26,7 @@ from ippolicy.facts.daemonset import (
     RolloutFacts,
     read_daemon_set,
 )
+from ippolicy.facts.demand import NodeTrace
 from ippolicy.facts.network import InstanceLimits, SubnetFacts, SubnetSelection
 from ippolicy.facts.record import Change, ChangePhase, Record
 
@@ -39,6 +40,7 @@ __all__ = [
     "InstanceLimits",
     "LeftOut",
     "NodeFacts",
+    "NodeTrace",
     "PodEvent",
     "PoolCounters",
     "PoolFacts",
