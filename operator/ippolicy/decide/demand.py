@@ -9,12 +9,12 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ippolicy.facts import NodeTrace
+
 # One growth action a pass: 5 s between passes and about 2 s for EC2 to assign (vpc-cni 1.1, 10).
 GROWTH_INTERVAL_S = 7.0
 
 _Histogram = TypeVar("_Histogram", NDArray[np.float64], NDArray[np.int64])
-
-from ippolicy.facts import NodeTrace
 
 
 @dataclass(frozen=True, slots=True)
