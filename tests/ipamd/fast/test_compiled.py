@@ -17,7 +17,6 @@ NAME = "fingerprint"
 def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     bases = [tmp_path / "first", tmp_path / "second"]
     monkeypatch.setattr(compiled, "_bases", lambda: bases)
-    monkeypatch.setattr(compiled, "PREBUILT", tmp_path / "prebuilt")
     return bases
 
 
@@ -54,15 +53,6 @@ def test_without_a_place_nothing_is_kept(places: list[Path]) -> None:
     assert compiled._folder(NAME) is None
 
 
-def test_a_new_folder_starts_with_what_the_image_brought(places: list[Path]) -> None:
-    prebuilt = compiled.PREBUILT / NAME / "fast"
-    prebuilt.mkdir(parents=True)
-    (prebuilt / "code").write_bytes(b"machine code")
-    folder = compiled._folder(NAME)
-    assert folder is not None
-    assert (folder / "fast" / "code").read_bytes() == b"machine code"
-
-
 def test_a_container_with_a_read_only_root_has_the_memory_file_system(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -79,7 +69,7 @@ def test_code_of_other_sources_is_kept_under_another_name(
 ) -> None:
     before = compiled._fingerprint()
     for name in compiled._MODULES:
-        source = compiled.PREBUILT.parent / f"{name}.py"
+        source = compiled.SOURCES / f"{name}.py"
         (tmp_path / f"{name}.py").write_bytes(source.read_bytes() + os.linesep.encode())
-    monkeypatch.setattr(compiled, "PREBUILT", tmp_path / "machine_code")
+    monkeypatch.setattr(compiled, "SOURCES", tmp_path)
     assert compiled._fingerprint() != before

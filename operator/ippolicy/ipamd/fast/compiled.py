@@ -1,17 +1,16 @@
-"""Compiles the kernel, and keeps the machine code for later starts.
+"""The kernel in machine code: what an image brought along, else compiled and kept for later starts.
 
 Compiling takes half a minute of one core, loading what was kept two seconds. It is kept in a folder
 that only this user may write: of the user's cache, of the temporary folder, or of the memory file
-system, which a container has even where its root is read-only. A new folder starts as a copy of
-what `python -m ippolicy.ipamd.fast` left beside this file when an image was built. The
-code is for any processor of the machine's kind, so that it may be built on another.
+system, which a container has even where its root is read-only. An image has a library instead that
+`python -m ippolicy.ipamd.fast` left beside this file when it was built, and no numba. The code is
+for any processor of the machine's kind, so that it may be built on another.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import stat
 import tempfile
 from collections.abc import Callable
@@ -24,10 +23,12 @@ from types import FunctionType, ModuleType
 from typing import Any, Final
 
 from ippolicy.errors import ModelError
+from ippolicy.ipamd.fast import library
 from ippolicy.ipamd.fast.kernel import replay_lanes
 
 MEMORY_FILES: Final = Path("/dev/shm")  # noqa: S108  (folders in it are checked for their owner)
-PREBUILT: Final = Path(__file__).parent / "machine_code"
+SOURCES: Final = Path(__file__).parent
+PREBUILT: Final = SOURCES / "machine_code"
 _PACKAGE: Final = "ippolicy.ipamd.fast"
 _MODULES: Final = (
     "state",
@@ -40,6 +41,7 @@ _MODULES: Final = (
     "pods",
     "kernel",
     "compiled",
+    "library",
 )
 _CALLED: Final = frozenset(
     {"insert", "_grow", "_prune", "_copy_walk", "boot", "settle", "_idle_until", "_serve_waiting"}
@@ -66,8 +68,12 @@ def compile_kernel() -> Kernel:
 
 @cache
 def _kernel() -> Kernel:
+    prebuilt = PREBUILT / library.file_name(_fingerprint())
+    if prebuilt.is_file():
+        return library.load(prebuilt)
     try:
-        return build(_folder(_fingerprint()))
+        numba: Any = import_module("numba")
+        return build(_folder(f"{_fingerprint()}-{numba.__version__}"))
     except ImportError as error:
         raise ModelError(
             f"the grid cannot be compiled: {error}: install numba, or use replay_lane"
@@ -90,7 +96,7 @@ def build(folder: Path | None) -> Kernel:
     if folder is not None:
         numba.config.CACHE_DIR = str(folder)
     compiled: Kernel = numba.njit(
-        _ARGUMENTS, nogil=True, error_model="numpy", cache=folder is not None
+        _ARGUMENTS, nogil=True, error_model="numpy", _nrt=False, cache=folder is not None
     )(replay_lanes)
     return compiled
 
@@ -102,7 +108,7 @@ def _register(extending: Any, function: FunctionType) -> None:
 
 
 def _modules() -> list[ModuleType]:
-    return [import_module(f"{_PACKAGE}.{name}") for name in _MODULES[:-1]]
+    return [import_module(f"{_PACKAGE}.{name}") for name in _MODULES[:-2]]
 
 
 def _functions(module: ModuleType) -> list[FunctionType]:
@@ -115,9 +121,9 @@ def _functions(module: ModuleType) -> list[FunctionType]:
 
 def _fingerprint() -> str:
     """Numba looks at the file of the outermost function alone, so this name covers the others."""
-    digest = hashlib.sha256(import_module("numba").__version__.encode())
+    digest = hashlib.sha256()
     for name in _MODULES:
-        digest.update((PREBUILT.parent / f"{name}.py").read_bytes())
+        digest.update((SOURCES / f"{name}.py").read_bytes())
     return digest.hexdigest()[:16]
 
 
@@ -133,7 +139,6 @@ def _folder(name: str) -> Path | None:
             continue
         ours = stat.S_ISDIR(seen.st_mode) and seen.st_uid == os.getuid()
         if ours and not seen.st_mode & 0o022 and os.access(folder, os.W_OK):
-            _fill(folder, PREBUILT / name)
             return folder
     return None
 
@@ -145,17 +150,9 @@ def _bases() -> list[Path]:
     return [*bases, MEMORY_FILES]
 
 
-def _fill(folder: Path, prebuilt: Path) -> None:
-    if prebuilt.is_dir() and not any(folder.iterdir()):
-        shutil.copytree(prebuilt, folder, dirs_exist_ok=True)
-
-
-def prebuild() -> None:
-    """Leave the machine code beside this file, for the image that is being built."""
-    folder = PREBUILT / _fingerprint()
-    folder.mkdir(parents=True, exist_ok=True)
-    # Images keep whole seconds; numba compares the time of the kernel's file.
-    kernel = PREBUILT.parent / "kernel.py"
-    second = int(kernel.stat().st_mtime)
-    os.utime(kernel, (second, second))
-    build(folder)
+def prebuild() -> Path:
+    """Leave the library for these sources beside this file, for the image that is being built."""
+    PREBUILT.mkdir(exist_ok=True)
+    path = PREBUILT / library.file_name(_fingerprint())
+    library.export(build(None), path)
+    return path
