@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
+# Half a minute once, kept in the user's cache; the operator would do it at its first start.
+COMPILE := $(BIN)/python -c 'from ippolicy.ipamd.fast import compile_kernel; compile_kernel()'
 .DEFAULT_GOAL := help
 
 .PHONY: help demo test lint e2e generate format clean
@@ -18,6 +20,7 @@ test: $(VENV)/.dev  ## Run the tests (no cluster, cloud, Docker or Go needed)
 
 e2e: $(VENV)/.dev  ## Run the same scenarios on a real control plane (builds it once; needs Go)
 	@tests/controlplane/build
+	@$(BIN)/python tests/support/tools.py helm hcl2json prometheus promtool amtool >/dev/null
 	@$(BIN)/pytest -p no:cacheprovider tests/controlplane tests/e2e $(ARGS)
 
 lint: $(VENV)/.dev  ## ruff, mypy --strict, import-linter, generated files up to date
@@ -27,7 +30,7 @@ lint: $(VENV)/.dev  ## ruff, mypy --strict, import-linter, generated files up to
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python scripts/generate.py --check
 
-generate: $(VENV)/.dev  ## Write the CRD and the reference pages anew
+generate: $(VENV)/.dev  ## Write anew the CRD, the reference pages, the chart's own files and deploy/
 	@$(BIN)/python scripts/generate.py
 
 format: $(VENV)/.dev  ## Format the code
@@ -43,8 +46,10 @@ $(BIN)/uv:
 
 $(VENV)/.demo: $(BIN)/uv pyproject.toml uv.lock
 	@$(BIN)/uv sync --frozen --quiet --inexact --extra demo --no-default-groups
+	@$(COMPILE)
 	@touch $@
 
 $(VENV)/.dev: $(BIN)/uv pyproject.toml uv.lock
 	@$(BIN)/uv sync --frozen --quiet --inexact --all-extras --all-groups
+	@$(COMPILE)
 	@touch $@ $(VENV)/.demo

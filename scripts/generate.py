@@ -1,4 +1,4 @@
-"""Writes the generated files (CRD, reference pages), or with --check says which are stale."""
+"""Writes the generated files (CRD, reference pages, dashboard, chart); --check names stale ones."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ def main() -> int:
         CRD.write_bytes(made.stdout)
     flag = "--check" if checking else "--write"
     reference = run("-m", "ippolicy.account.reference", flag, str(REFERENCE)).returncode
-    return max(crd, reference)
+    dashboard = run(str(ROOT / "scripts/dashboard"), flag).returncode
+    chart = run(str(ROOT / "scripts/chart"), flag).returncode
+    return max(crd, reference, dashboard, chart)
 
 
 def run(*arguments: str, stdout: int | None = None) -> subprocess.CompletedProcess[bytes]:

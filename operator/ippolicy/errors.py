@@ -3,12 +3,18 @@
     IPPolicyError
     ├── InvalidSetting         a setting of the operator or a flag cannot be used
     ├── InvalidPolicy          an IPPolicy cannot be read; the API server should have refused it
+    ├── InvalidInput           a file or an argument given to a command cannot be used
+    │   └── InvalidBundle      a bundle of a decision's inputs cannot be made or read
     ├── ModelError             the ipamd model was asked for something that cannot be
     │   └── EntryPointRefused  aws-node's entry point would exit 1 with this environment
+    ├── CorruptCheckpoint      a checkpoint of demand is not what was written
+    ├── NewerCheckpoint        a checkpoint of demand is of a newer operator
     ├── SourceError            a source of facts did not answer, or answered nonsense
     │   ├── ClusterUnavailable the Kubernetes API
     │   ├── ScrapeFailed       the metrics port of one aws-node
-    │   └── EC2Unavailable     EC2, with the missing permission where that is the cause
+    │   ├── EC2Unavailable     EC2, with the missing permission where that is the cause
+    │   └── PrometheusUnavailable  the Prometheus that a policy names
+    ├── OutOfOffice            another operator holds the Lease; this one must end
     ├── ActError               a change could not be made; nothing was half written
     │   ├── DaemonSetMissing   spec.daemonSetRef names nothing
     │   ├── FieldConflict      another manager owns an env entry
@@ -32,8 +38,20 @@ class InvalidSetting(IPPolicyError):
     """A setting of the operator, or a flag, cannot be used."""
 
 
+class OutOfOffice(IPPolicyError):
+    """Another operator may act now, and this one may not any more."""
+
+
 class InvalidPolicy(IPPolicyError):
     """An IPPolicy object does not have the shape its CRD promises."""
+
+
+class InvalidInput(IPPolicyError):
+    """A file or an argument given to a command cannot be used."""
+
+
+class InvalidBundle(InvalidInput):
+    """A bundle of a decision's inputs cannot be made, or read back."""
 
 
 class ModelError(IPPolicyError):
@@ -42,6 +60,14 @@ class ModelError(IPPolicyError):
 
 class EntryPointRefused(ModelError):
     """aws-node's entry point exits 1 with this environment (vpc-cni: `validateEnvVars`)."""
+
+
+class CorruptCheckpoint(IPPolicyError):
+    """A checkpoint of demand is not what was written, and is dropped."""
+
+
+class NewerCheckpoint(IPPolicyError):
+    """A checkpoint of demand is of a version that this operator does not know."""
 
 
 class SourceError(IPPolicyError):
@@ -84,6 +110,29 @@ class EC2Unavailable(SourceError):
         super().__init__(message)
         self.reason = reason
         self.permission = permission
+
+
+class PrometheusUnavailable(SourceError):
+    """Prometheus did not answer what was asked; `reason` is a stable word for metrics.
+
+    `too_much` says that less asked at once may be answered; `passing` that the same may be, in a
+    while, and `retry_after_s` after which, if the server said so.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: str,
+        too_much: bool = False,
+        passing: bool = False,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.too_much = too_much
+        self.passing = passing
+        self.retry_after_s = retry_after_s
 
 
 class ActError(IPPolicyError):

@@ -77,14 +77,17 @@ def api_client(
     *,
     connect_timeout_s: float = CONNECT_TIMEOUT_S,
     read_timeout_s: float = 15.0,
+    may_write: Callable[[], bool] = lambda: True,
 ) -> ApiClient:
     """A client for calls from threads: no retries of its own, and a timeout on every call.
 
-    Retrying is left to the callers, who know whether a write may be sent twice.
+    Retrying is left to the callers, who know whether a write may be sent twice. `may_write` is
+    asked right before each request that changes something; where it says no, nothing is sent, and
+    ApiException with the status 0 is raised.
     """
     import copy
 
-    from kubernetes.client import ApiClient
+    from kubernetes.client import ApiClient, ApiException
 
     class TimedApiClient(ApiClient):
         def call_api(self, *args: Any, **kwargs: Any) -> Any:
@@ -97,6 +100,15 @@ def api_client(
     own.retries = False
     client = TimedApiClient(own)
     client.user_agent = USER_AGENT
+    rest: Any = client.rest_client  # its methods carry no annotations
+    request = rest.request
+
+    def request_if_allowed(method: str, *args: Any, **kwargs: Any) -> Any:
+        if method != "GET" and not may_write():
+            raise ApiException(status=0, reason="this operator is out of office")
+        return request(method, *args, **kwargs)
+
+    rest.request = request_if_allowed
     if own.host.startswith("https"):
         client.rest_client.pool_manager.connection_pool_kw["ssl_context"] = tls_context(own)
     return client

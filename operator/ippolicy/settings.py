@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from ippolicy.api.quantities import Duration, Share
 from ippolicy.errors import InvalidSetting
@@ -63,10 +63,10 @@ class Settings(BaseModel):
         description="Read aws-node at its host address, or through the API server's pod proxy.",
     )
     choice: Literal["rule", "replay"] = Field(
-        default="rule",
-        description="How targets are chosen: rule = quantiles of demand; replay = a search that "
-        "replays demand through the model of ipamd, which needs the extra `replay` and half a "
-        "minute to compile at its first start.",
+        default="replay",
+        description="How targets are chosen: replay = a search that replays demand through the "
+        "model of ipamd, which takes half a minute to compile where no image brought it along; "
+        "rule = quantiles of demand.",
     )
     min_coverage: Share = Field(
         default=Share("80%"),
@@ -82,6 +82,17 @@ class Settings(BaseModel):
     ec2_instances_interval: Duration = Field(
         default=Duration("5m"), description="Time between two DescribeInstances of known nodes."
     )
+    ec2_interfaces_interval: Duration = Field(
+        default=Duration("5m"),
+        description="Time between two lists of the ENIs in the subnets, 1000 ENIs a call.",
+    )
+    ec2_reservations_interval: Duration = Field(
+        default=Duration("30m"),
+        description="Time between two GetSubnetCidrReservations of one subnet.",
+    )
+    ec2_calls_per_minute: int = Field(
+        default=60, ge=1, le=6000, description="EC2 calls that the operator may make a minute."
+    )
     ec2_timeout: Duration = Field(
         default=Duration("10s"), description="Timeout of one EC2 request."
     )
@@ -93,10 +104,33 @@ class Settings(BaseModel):
         default=Duration("10m"),
         description="Time without progress after which a rollout is called stuck.",
     )
+    checkpoint_interval: Duration = Field(
+        default=Duration("5m"),
+        description="Time between two checkpoints of the demand seen; a restart loses no more.",
+    )
     restore_give_up_after: Duration = Field(
         default=Duration("10m"),
         description="Time after which a policy being deleted goes, even if its originals could "
         "not be restored; `ippolicy restore` then does it by hand.",
+    )
+    lease_namespace: str = Field(
+        default="",
+        description="Namespace of the Lease that one of several operators holds and acts by; "
+        "empty = there is only this one.",
+    )
+    lease_name: str = Field(
+        default="ippolicy-operator",
+        pattern="^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$",
+        max_length=253,
+        description="Name of that Lease.",
+    )
+    lease_holder: str = Field(
+        default="", description="What this operator calls itself in the Lease; empty = hostname."
+    )
+    lease_duration: Duration = Field(
+        default=Duration("12s"),
+        description="Time after which the Lease of an operator that fell silent is taken; 1s or "
+        "more.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least level of log lines."
@@ -104,6 +138,13 @@ class Settings(BaseModel):
     log_format: Literal["auto", "json", "text"] = Field(
         default="auto", description="Log lines as JSON or text; auto = text on a terminal."
     )
+
+    @field_validator("lease_duration")
+    @classmethod
+    def _of_a_second(cls, value: Duration) -> Duration:
+        if value.seconds < 1:
+            raise ValueError("must be 1s or more: a Lease counts whole seconds")
+        return value
 
 
 def load(environ: Mapping[str, str], flags: Mapping[str, str] | None = None) -> Settings:

@@ -12,6 +12,7 @@ from ippolicy.account.catalogue import CATALOGUE, CONDITION_TYPES
 from ippolicy.account.conditions import conditions, invalid_policy_conditions
 from ippolicy.account.reasons import DECISION_REASONS
 from ippolicy.account.view import View
+from ippolicy.act.checkpoints import CheckpointState, CheckpointTrouble
 from ippolicy.act.outcome import Outcome, OutcomeKind
 from ippolicy.act.rollout import RolloutPhase, RolloutState
 from ippolicy.api.status import Condition
@@ -180,6 +181,19 @@ def test_an_unreadable_record_is_a_reason_of_its_own() -> None:
     assert found(a_view(outcome=outcome), "Degraded").reason == "RecordUnreadable"
 
 
+@pytest.mark.parametrize("trouble", [CheckpointTrouble.FAILED, CheckpointTrouble.NEWER])
+def test_demand_that_is_not_kept_degrades_and_nothing_more(trouble: CheckpointTrouble) -> None:
+    view = a_view(checkpoint=CheckpointState(NOW_S, 9, trouble, "no answer"))
+    assert degraded(view) == "no answer"
+    assert found(view, "Degraded").reason == trouble.value
+    assert found(view, "Ready").status == "True"
+
+
+def test_demand_that_was_lost_is_no_lasting_fault() -> None:
+    view = a_view(checkpoint=CheckpointState(None, 0, CheckpointTrouble.DROPPED, "damaged"))
+    assert found(view, "Degraded").status == "False"
+
+
 def test_the_recommendation_is_said_in_one_line() -> None:
     assert found(a_view(), "RecommendationProvided").message == (
         "WARM_IP_TARGET=2 MINIMUM_IP_TARGET=20 would hold 220 addresses, the settings in force"
@@ -230,6 +244,7 @@ def test_a_missing_permission_is_named() -> None:
         (SourceName.EC2_SUBNETS, "EC2Unavailable"),
         (SourceName.EC2_INSTANCE_TYPES, "EC2Unavailable"),
         (SourceName.EC2_INSTANCES, "EC2Unavailable"),
+        (SourceName.PROMETHEUS, "PrometheusUnavailable"),
     ],
 )
 def test_each_source_that_fails_is_named_with_its_age(source: SourceName, reason: str) -> None:
@@ -351,6 +366,7 @@ _outcomes = st.none() | st.builds(
     change=st.none() | st.builds(a_change, st.sampled_from(ChangePhase)),
     error=st.sampled_from([None, "RecordUnreadable", "ActError"]),
 )
+_troubles = st.none() | st.sampled_from(CheckpointTrouble)
 _rollouts = st.none() | st.builds(
     RolloutState, st.sampled_from(RolloutPhase), st.just(1), st.just(2), st.text(max_size=20)
 )
@@ -381,6 +397,7 @@ def views(draw: st.DrawFn) -> View:
         outcome=draw(_outcomes),
         rival=draw(st.none() | st.just("first")),
         rollout=draw(_rollouts),
+        checkpoint=CheckpointState(None, 0, draw(_troubles), draw(st.text(max_size=20))),
         snapshot=a_snapshot(
             2,
             daemon_set=daemon_set,

@@ -14,6 +14,7 @@ from ippolicy.account.events import Deduplicator, Event, EventType
 from ippolicy.account.status import status_document
 from ippolicy.account.transitions import transitions
 from ippolicy.account.view import View
+from ippolicy.act.checkpoints import CheckpointState, CheckpointTrouble
 from ippolicy.act.outcome import Outcome, OutcomeKind
 from ippolicy.act.rollout import RolloutPhase, RolloutState
 from ippolicy.decide.types import Evidence, Reason
@@ -139,6 +140,14 @@ def test_a_source_that_fails_and_comes_back_is_told_both_times() -> None:
     assert "ec2-subnets: timed out" in second[0].message
     assert reasons(third) == []
     assert reasons(fourth) == ["Recovered"]
+
+
+def test_demand_that_was_lost_is_told() -> None:
+    state = CheckpointState(None, 0, CheckpointTrouble.DROPPED, "ConfigMap a/b is damaged")
+    (told,) = passes(a_view(decision=None, checkpoint=state))
+    assert [(event.reason, event.message) for event in told] == [
+        ("CheckpointDropped", "ConfigMap a/b is damaged")
+    ]
 
 
 def test_a_pause_and_its_end_are_told() -> None:

@@ -14,9 +14,21 @@ from ippolicy.account.conditions import conditions
 from ippolicy.account.exporter import Exporter
 from ippolicy.account.metrics import Kind
 from ippolicy.account.view import View
+from ippolicy.act.checkpoints import CheckpointState
 from ippolicy.act.outcome import OutcomeKind
-from ippolicy.facts import EnvEntry, SourceName, SourceState
-from views import NOW_S, a_daemon_set, a_decision, a_policy, a_snapshot, a_view
+from ippolicy.facts import EnvEntry, PoolCounters, PoolFacts, SourceName, SourceState
+from views import (
+    NOW_S,
+    a_change,
+    a_daemon_set,
+    a_decision,
+    a_dire_ahead,
+    a_policy,
+    a_record,
+    a_snapshot,
+    a_view,
+    accounted,
+)
 
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -46,10 +58,23 @@ def value(exporter: Exporter, name: str, **labels: str) -> float:
 
 def a_busy_exporter() -> Exporter:
     """An exporter that serves every metric."""
-    exporter = an_exporter(a_view())
+    kept = CheckpointState(NOW_S - 60, 4_096)
+    counted = PoolCounters(ec2_calls={"CreateNetworkInterface": 3}, ec2_overloads={"x": 1})
+    pools = {"node-0": PoolFacts("node-0", 42, 20, 3, 4, 0, "v1.23.1", counted, NOW_S)}
+    view = a_view(
+        policy=a_policy({"mode": "Apply"}),
+        snapshot=accounted(a_snapshot(pools=pools)),
+        record=a_record(a_change()),
+        checkpoint=kept,
+        ahead=a_dire_ahead(),
+    )
+    exporter = an_exporter(view)
+    exporter.checkpointed("default", "Written")
     exporter.decided("default", "TargetsInPlace")
     exporter.acted("default", OutcomeKind.WRITTEN)
     exporter.restored("default", OutcomeKind.RESTORED)
+    exporter.imported("default", 86_400.0)
+    exporter.left_out("default", 1)
     exporter.posted("default", "ChangeStarted")
     exporter.called("ec2", "DescribeSubnets")
     exporter.failed("ec2", "DescribeSubnets", "Throttled")
@@ -107,6 +132,23 @@ def test_a_pass_is_served_in_true_figures(
     name: str, labels: dict[str, str], expected: float
 ) -> None:
     assert value(an_exporter(a_view()), name, policy="default", **labels) == expected
+
+
+def test_whether_it_is_in_office_is_served_as_of_the_scrape() -> None:
+    office = [False]
+    exporter = Exporter(leading=lambda: office[0])
+    assert value(exporter, "ippolicy_leader") == 0.0
+    office[0] = True
+    assert value(exporter, "ippolicy_leader") == 1.0
+
+
+def test_how_much_demand_is_kept_and_until_when_is_served() -> None:
+    served = a_busy_exporter()
+    moment = value(served, "ippolicy_checkpoint_timestamp_seconds", policy="default")
+    assert moment == NOW_S - 60
+    assert value(served, "ippolicy_checkpoint_bytes", policy="default") == 4_096
+    none = series(an_exporter(a_view()))
+    assert not [name for name, _ in none if name.startswith("ippolicy_checkpoint")]
 
 
 def test_every_declared_metric_is_served_with_its_help_and_type() -> None:
@@ -227,3 +269,40 @@ def test_label_values_of_any_text_are_served_whole() -> None:
     odd = replace(snapshot, nodes=(replace(snapshot.nodes[0], group=group),))
     served = an_exporter(a_view(snapshot=odd))
     assert value(served, "ippolicy_group_nodes", policy="default", group=group) == 1.0
+
+
+def test_each_part_of_a_split_subnet_is_served_and_the_mismatch_for_itself() -> None:
+    one = accounted(a_snapshot(subnets=1))
+    served = series(an_exporter(a_view(snapshot=one)))
+    held = {
+        dict(labels)["holder"]: count
+        for (name, labels), count in served.items()
+        if name == "ippolicy_subnet_held_addresses"
+    }
+    assert held == {
+        "assigned": 10,
+        "warm": 0,
+        "unclear": 12,
+        "eni-primaries": 2,
+        "other-clusters": 5,
+        "load-balancer": 1,
+    }
+    exporter = an_exporter(a_view(snapshot=one))
+    where = {"policy": "default", "subnet": one.subnets[0].subnet_id, "zone": "eu-west-1a"}
+    assert value(exporter, "ippolicy_subnet_unaccounted_addresses", **where) == 2
+    assert value(exporter, "ippolicy_subnet_listed_timestamp_seconds", **where) == NOW_S - 60
+    assert value(exporter, "ippolicy_subnet_read_timestamp_seconds", **where) == NOW_S
+    assert value(exporter, "ippolicy_subnet_free_blocks", kind="reserved", **where) == 4
+    assert value(exporter, "ippolicy_subnet_free_blocks", kind="open", **where) == 9
+    fragmentation = value(exporter, "ippolicy_subnet_fragmentation_ratio", **where)
+    assert fragmentation == pytest.approx(1 - 16 * 13 / 223)
+    assert value(exporter, "ippolicy_subnet_prefix_refusals", **where) == 0
+
+
+def test_a_subnet_that_is_no_longer_split_keeps_its_free_addresses_only() -> None:
+    plain = a_snapshot(subnets=1)
+    names = {name for name, labels in series(an_exporter(a_view(snapshot=plain)))}
+    both = an_exporter(a_view(snapshot=accounted(plain)), a_view(snapshot=plain))
+    assert {name for name, labels in series(both)} == names
+    assert "ippolicy_subnet_free_addresses" in names
+    assert "ippolicy_subnet_held_addresses" not in names

@@ -30,6 +30,7 @@ from views import (
     a_change,
     a_daemon_set,
     a_decision,
+    a_dire_ahead,
     a_recommendation,
     a_record,
     a_snapshot,
@@ -53,7 +54,7 @@ def fits(schema: dict[str, Any], value: Any) -> bool:
         return all(fits(schema["additionalProperties"], inner) for inner in value.values())
     if schema["type"] == "array":
         return all(fits(schema["items"], inner) for inner in value)
-    return isinstance(value, {"string": str, "integer": int}[schema["type"]])
+    return isinstance(value, {"string": str, "integer": int, "boolean": bool}[schema["type"]])
 
 
 STATUS_SCHEMA = custom_resource_definition()["spec"]["versions"][0]["schema"]["openAPIV3Schema"][
@@ -110,6 +111,7 @@ def test_an_ordinary_pass_is_shown_whole() -> None:
             "saves": 200,
             "observed": "2h",
             "evidence": "demand was watched for 7200 s",
+            "options": [],
         },
         "decision": {
             "verdict": "Hold",
@@ -135,11 +137,17 @@ def test_an_ordinary_pass_is_shown_whole() -> None:
                 "cidr": "10.0.0.0/24",
                 "free": 100 + i,
                 "usable": 251,
+                "readTime": "2026-11-18T11:06:40Z",
+                "uses": [],
+                "headroom": [],
             }
             for i in range(3)
         ],
         "moreSubnets": 0,
         "subnetLeft": "100 (subnet-00000000000000000)",
+        "zones": [{"name": "eu-west-1a"}],
+        "brake": {"step": 0, "steps": 3, "message": "no subnet is short of addresses"},
+        "deadEnds": [],
         "changes": [
             {
                 "time": "2026-11-18T10:06:40Z",
@@ -155,7 +163,8 @@ def test_an_ordinary_pass_is_shown_whole() -> None:
 
 
 def test_the_document_has_the_shape_of_the_crd() -> None:
-    view = a_view(record=a_record(a_change()), decision=a_decision(traps=("a trap",)))
+    decision = a_decision(traps=("a trap",))
+    view = a_view(record=a_record(a_change()), decision=decision, ahead=a_dire_ahead())
     assert fits(STATUS_SCHEMA, document(view))
     empty = a_view(snapshot=a_snapshot(0, subnets=0, daemon_set=None), decision=None)
     assert fits(STATUS_SCHEMA, document(empty))

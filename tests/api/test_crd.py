@@ -69,7 +69,7 @@ def test_an_empty_spec_is_defaulted_at_every_level() -> None:
     whole = PolicySpec().to_raw()
 
     def defaulted(node: dict[str, Any]) -> Any:
-        if "properties" not in node:
+        if "default" not in node or "properties" not in node:
             return node.get("default")
         children = {name: defaulted(child) for name, child in node["properties"].items()}
         return {name: value for name, value in children.items() if value is not None}
@@ -78,15 +78,18 @@ def test_an_empty_spec_is_defaulted_at_every_level() -> None:
     assert defaulted(SCHEMA["properties"]["spec"]) == whole
 
 
-def test_only_the_limits_that_the_goal_presets_have_no_default() -> None:
+def test_only_what_may_be_left_out_altogether_has_no_default() -> None:
     without = {
         path
         for path, node in SPEC_NODES.items()
         if "default" not in node and not path.endswith(("[]", "{}"))
+        if not path.startswith("spec.demand.prometheus.")
     }
     assert without == {
+        "spec.demand.prometheus",
         "spec.objective.maxDelayedStarts",
         "spec.objective.maxEC2CallsPerMinute",
+        "spec.subnets.quota",
     }
 
 

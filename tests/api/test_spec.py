@@ -36,7 +36,10 @@ def test_an_empty_spec_is_a_whole_policy_that_writes_nothing() -> None:
             "warmPrefixTarget": {"min": 1, "max": 4},
         },
         "demand": {"window": "24h", "minEvidence": "1h"},
-        "subnets": {"selector": {"ids": [], "tags": {}}},
+        "subnets": {
+            "brake": {"freeBelow": "10%", "exhaustedWithin": "6h"},
+            "selector": {"ids": [], "tags": {}},
+        },
         "change": {
             "minSaving": "5%",
             "stabilization": "30m",

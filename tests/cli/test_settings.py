@@ -32,6 +32,12 @@ def test_all_problems_are_named_at_once() -> None:
     assert "\n" not in message
 
 
+def test_a_lease_of_less_than_a_second_is_refused() -> None:
+    assert load({"IPPOLICY_LEASE_DURATION": "1s"}).lease_duration.seconds == 1
+    with pytest.raises(InvalidSetting, match=r"IPPOLICY_LEASE_DURATION='900ms': .*1s or more"):
+        load({"IPPOLICY_LEASE_DURATION": "900ms"})
+
+
 @pytest.mark.parametrize("name", list(Settings.model_fields))
 def test_every_setting_is_documented(name: str) -> None:
     field = Settings.model_fields[name]

@@ -35,6 +35,12 @@ ALLOWED: list[Right] = [
     ("get", "configmaps", "kube-system", "ippolicy-record-aws-node"),
     ("patch", "configmaps", "kube-system", "ippolicy-record-aws-node"),
     ("delete", "configmaps", "kube-system", "ippolicy-record-aws-node"),
+    ("get", "configmaps", "kube-system", "ippolicy-checkpoint-aws-node"),
+    ("create", "configmaps", "kube-system", "ippolicy-checkpoint-aws-node"),
+    ("patch", "configmaps", "kube-system", "ippolicy-checkpoint-aws-node"),
+    ("delete", "configmaps", "kube-system", "ippolicy-checkpoint-aws-node"),
+    ("get", "configmaps", "kube-system", "cilium-config"),
+    ("list", "crd.k8s.amazonaws.com/eniconfigs", "", ""),
 ]
 DENIED: list[Right] = [
     ("watch", "crd.k8s.amazonaws.com/eniconfigs", "", ""),
@@ -51,6 +57,7 @@ DENIED: list[Right] = [
     ("delete", "apps/daemonsets", "kube-system", "aws-node"),
     ("list", "apps/daemonsets", "", ""),
     ("get", "configmaps", "kube-system", "coredns"),
+    ("update", "configmaps", "kube-system", "ippolicy-checkpoint-aws-node"),
     ("list", "configmaps", "kube-system", ""),
     ("create", "configmaps", "default", ""),
     ("create", "ippolicy.dev/ippolicies", "", ""),
@@ -114,13 +121,14 @@ def test_a_policy_that_makes_no_sense_is_refused(deployed: ControlPlane) -> None
         deployed.kubectl("apply", "--dry-run=server", "-f", "-", stdin=json.dumps(policy))
 
 
-def test_the_deployment_makes_its_pod_under_the_service_account(deployed: ControlPlane) -> None:
+def test_the_deployment_makes_its_pods_under_the_service_account(deployed: ControlPlane) -> None:
     selector = "app.kubernetes.io/name=ippolicy-operator"
-    deployed.kubectl("-n", "kube-system", "wait", "--for=create", "pod", "-l", selector)
+    two = "--for=jsonpath={.status.replicas}=2"
+    deployed.kubectl("-n", "kube-system", "wait", two, "deployment/ippolicy-operator")
     listed = deployed.kubectl("-n", "kube-system", "get", "pods", "-l", selector, "-o", "json")
-    [pod] = json.loads(listed)["items"]
-    assert pod["spec"]["serviceAccountName"] == "ippolicy-operator"
-    assert pod["spec"]["priority"] == 2_000_000_000
+    pods = json.loads(listed)["items"]
+    assert [pod["spec"]["serviceAccountName"] for pod in pods] == ["ippolicy-operator"] * 2
+    assert [pod["spec"]["priority"] for pod in pods] == [2_000_000_000] * 2
 
 
 def test_the_pod_meets_the_restricted_pod_security_standard(deployed: ControlPlane) -> None:

@@ -181,7 +181,7 @@ def test_a_change_whose_restarts_break_a_limit_is_not_worth_it() -> None:
     big = snapshot(400, pools={f"node-{n}": pool(n) for n in range(400)})
     stopped = made(big, by=few_calls, traces=[trace(n, level=20) for n in range(400)])
     assert stopped.reason is Reason.SAVING_TOO_SMALL
-    assert stopped.message.startswith("with its 3200 EC2 calls")
+    assert stopped.message.startswith("with its 5200 EC2 calls")
 
 
 def test_an_answer_is_used_again_until_the_evidence_has_grown() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,15 +17,18 @@ from ippolicy.ipamd import PoolSettings, WarmTargets
 MIDNIGHT_S = NOW_S - NOW_S % DAY_S
 SETTINGS = [WarmTargets(warm_ip=1, minimum_ip=m) for m in (0, 5, 10, 15, 20, 25, 30)]
 ASKED = DayQuestion(
-    PoolSettings(), Objective(0.05, 60.0), nodes=10, max_switches=2, min_saving=0.05
+    PoolSettings(), Objective(0.05, 60.0), nodes={"blue": 10}, max_switches=2, min_saving=0.05
 )
 
 
-def a_day(batch: Callable[[int], int], nodes: int = 2) -> list[Unit]:
-    """Days in which `batch(hour)` pods start in the middle of each hour and stay five minutes."""
+def a_day(
+    batch: Callable[[int], int], nodes: int = 2, *, minutes: Sequence[int] = (30,)
+) -> list[Unit]:
+    """Days in which `batch(hour)` pods start at these minutes of each hour, for five minutes."""
     events = [
-        (hour * 3_600 + 1_800 + second, change)
+        (hour * 3_600 + minute * 60 + second, change)
         for hour in range(24)
+        for minute in minutes
         for pod in range(batch(hour))
         for second, change in ((pod % 3, 1), (300 + pod % 3, -1))
     ]
@@ -78,13 +81,48 @@ def test_switches_that_are_not_allowed_or_not_repaid_are_not_made(
 
 
 def test_restarts_are_charged() -> None:
-    schedule = day_schedule(a_day(busy_by_day), SETTINGS, ASKED)
+    schedule = day_schedule(a_day(busy_by_day, minutes=(5, 20, 35, 50)), SETTINGS, ASKED)
     assert schedule is not None
-    # Twice a day two calls a node, and two for each of its ENIs; 24 and 4 pods start in the hours
-    # after the switches, some of them in the 10 s of the restart.
+    # Twice a day two calls a node, and two for each of its ENIs; 4 pods start in the last quarter
+    # before 8 and 4 in the first after 20, some of them in the 10 s of the restart.
     assert schedule.calls_per_minute >= 2 * 10 * 4 / 1_440
-    pods = 12 * (24 + 4)
-    assert schedule.delayed_share == pytest.approx((24 + 4) * 10 / 3_600 / pods)
+    pods = 4 * 12 * (24 + 4)
+    assert schedule.delayed_share == pytest.approx((4 + 4) * 10 / 900 / pods)
+
+
+@pytest.mark.parametrize(
+    ("minutes", "wait_s"), [((0,), 900.0), ((0, 20), 1_800.0), ((5, 20, 35, 50), 0.0)]
+)
+def test_a_switch_to_less_waits_for_a_quarter_of_an_hour_with_few_starts(
+    minutes: Sequence[int], wait_s: float
+) -> None:
+    schedule = day_schedule(a_day(busy_by_day, minutes=minutes), SETTINGS, ASKED)
+    assert schedule is not None
+    by_day, by_night = schedule.parts
+    assert (by_day.grows, by_day.wait_s) == (True, 0.0)
+    assert (by_night.grows, by_night.wait_s) == (False, wait_s)
+
+
+def test_parts_that_are_not_found_again_on_other_days_are_not_made() -> None:
+    busy = range(3, 24, 3)
+
+    def one_busy_hour(number: int) -> list[Unit]:
+        return a_day(lambda hour: 24 if hour == busy[number] else 2, nodes=1)
+
+    alike = [unit for _ in busy for unit in one_busy_hour(2)]
+    split = day_schedule(alike, SETTINGS, ASKED)
+    assert split is not None
+    assert len(split.parts) == 2
+    unlike = [unit for number in range(len(busy)) for unit in one_busy_hour(number)]
+    single = day_schedule(unlike, SETTINGS, ASKED)
+    assert single is not None
+    assert len(single.parts) == 1
+
+
+def test_one_day_of_one_node_proves_no_parts() -> None:
+    schedule = day_schedule(a_day(busy_by_day, nodes=1), SETTINGS, ASKED)
+    assert schedule is not None
+    assert len(schedule.parts) == 1
 
 
 def test_less_than_a_day_makes_no_schedule() -> None:

@@ -49,7 +49,7 @@ class Decisions:
 @pytest.fixture
 def decisions(monkeypatch: pytest.MonkeyPatch) -> Decisions:
     made = Decisions()
-    monkeypatch.setattr("ippolicy.engine.loop.decide", made)
+    monkeypatch.setattr("ippolicy.engine.deciding.decide", made)
     return made
 
 
@@ -204,7 +204,7 @@ async def test_a_policy_whose_pass_fails_keeps_no_other_waiting(
             raise ZeroDivisionError("by nought")
         return a_decision()
 
-    monkeypatch.setattr("ippolicy.engine.loop.decide", fail_for_the_first)
+    monkeypatch.setattr("ippolicy.engine.deciding.decide", fail_for_the_first)
     rig = Rig()
     rig.take(raw_policy("a", REF))
     rig.take(raw_policy("b", OTHER))
@@ -439,6 +439,23 @@ async def test_a_rollout_is_followed_until_it_is_through(decisions: Decisions) -
     assert await phase(700) is RolloutPhase.ROLLING
     rig.observer.facts = lambda _: a_snapshot(daemon_set=None)
     assert await phase(0) is None
+
+
+@in_virtual_time
+async def test_nothing_is_written_for_a_policy_that_could_go_without_its_originals(
+    decisions: Decisions,
+) -> None:
+    decisions.decision = CHANGE
+    rig = Rig()
+    rig.take(raw_policy(metadata={"finalizers": []}))
+    await rig.engine.tick()
+    assert rig.actor.carried_out == []
+    outcome = rig.view().outcome
+    assert outcome is not None
+    assert outcome.message == "policy default has no finalizer yet: next pass"
+    rig.take(raw_policy())
+    await rig.engine.tick()
+    assert len(rig.actor.carried_out) == 1
 
 
 # What changes meanwhile

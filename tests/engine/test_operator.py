@@ -17,7 +17,7 @@ from kubernetes.client import ApiClient, CustomObjectsApi
 from engine_fakes import invalid_policy, raw_policy
 from ippolicy.api import GROUP, PLURAL, VERSION
 from ippolicy.engine import Operator
-from ippolicy.engine.operator import observe_settings
+from ippolicy.engine.operator import COMPILING, observe_settings
 from ippolicy.errors import ClusterUnavailable, InvalidSetting
 from ippolicy.observe import ObserveSettings
 from ippolicy.settings import Settings, load
@@ -37,6 +37,9 @@ SHARED = {
     "ec2_timeout": ("3s", 3.0),
     "ec2_subnets_interval": ("90s", 90.0),
     "ec2_instances_interval": ("6m", 360.0),
+    "ec2_interfaces_interval": ("7m", 420.0),
+    "ec2_reservations_interval": ("1h", 3600.0),
+    "ec2_calls_per_minute": ("30", 30),
 }
 OWN = {
     "watch_idle_s",
@@ -124,10 +127,9 @@ async def test_it_becomes_ready_and_tells_what_it_finds(
         assert status == 503
         assert "not listed yet" in reasons
         operator.engine.take(created)
-        await until_real(lambda: operator.engine.observer.readiness(time.time()).ready)
+        await until_real(lambda: operator._ready().ok)
         assert await get(operator, "/readyz") == (200, "ok\n")
-        await until_real(lambda: "Degraded" in conditions())
-        assert conditions()["Degraded"] == "NoDaemonSet"
+        await until_real(lambda: conditions().get("Degraded") == "NoDaemonSet")
         operator.engine.take(invalid_policy("whole", metadata=created["metadata"]))
         await until_real(lambda: conditions().get("Ready") == "InvalidPolicy")
         listed = 'ippolicy_api_calls_total{kind="kubernetes",operation="list"}'
@@ -189,24 +191,24 @@ def test_without_a_cluster_it_is_not_made(
         Operator(Settings())
 
 
-async def test_an_operator_that_still_compiles_is_alive_and_not_ready(
+async def test_an_operator_that_still_compiles_looks_on_and_is_not_ready(
     kube_api: API, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    compiled, compiling = threading.Event(), threading.Event()
+    may_end = threading.Event()
 
-    def compile_kernel() -> None:
-        compiling.set()
-        compiled.wait(10)
+    def compile_kernel() -> object:
+        may_end.wait(10)
+        return object()
 
     monkeypatch.setattr("ippolicy.engine.operator.compile_kernel", compile_kernel)
     monkeypatch.setenv("KUBECONFIG", str(kube_api.kubeconfig))
-    flags = {"http_host": "127.0.0.1", "http_port": "0", "choice": "replay"}
-    operator = Operator(load({}, flags))
-    starting = asyncio.create_task(operator.start())
-    await until_real(compiling.is_set)
-    operator.engine.last_pass_s = 0.0
+    operator = Operator(load({}, {"http_host": "127.0.0.1", "http_port": "0"}))
+    await operator.start()
     assert await get(operator, "/healthz") == (200, "ok\n")
-    assert (await get(operator, "/readyz"))[0] == 503
-    compiled.set()
-    await starting
+    status, said = await get(operator, "/readyz")
+    assert (status, COMPILING in said) == (503, True)
+    assert not operator._can_decide()
+    may_end.set()
+    await until_real(operator._can_decide)
+    assert COMPILING not in (await get(operator, "/readyz"))[1]
     await operator.stop()

@@ -11,6 +11,7 @@ import pytest
 
 from ippolicy.account.exporter import CONTENT_TYPE, Exporter
 from ippolicy.account.health import Health
+from ippolicy.engine.bundles import Bundles
 from ippolicy.engine.server import Server
 from ippolicy.errors import InvalidSetting
 
@@ -20,6 +21,7 @@ class Served:
     exporter: Exporter = field(default_factory=Exporter)
     alive: Health = field(default_factory=Health)
     ready: Health = field(default_factory=Health)
+    bundles: Bundles = field(default_factory=Bundles)
     url: str = ""
 
     async def get(self, path: str) -> tuple[int, str, str]:
@@ -31,7 +33,12 @@ class Served:
 async def served() -> AsyncIterator[Served]:
     it = Served()
     server = Server(
-        it.exporter, alive=lambda: it.alive, ready=lambda: it.ready, host="127.0.0.1", port=0
+        it.exporter,
+        alive=lambda: it.alive,
+        ready=lambda: it.ready,
+        bundles=it.bundles,
+        host="127.0.0.1",
+        port=0,
     )
     await server.start()
     it.url = f"http://127.0.0.1:{server.port}"
@@ -68,7 +75,14 @@ async def test_nothing_else_is_served() -> None:
 async def test_a_port_that_is_taken_is_an_error() -> None:
     async with served() as it:
         port = int(it.url.rpartition(":")[2])
-        second = Server(it.exporter, alive=Health, ready=Health, host="127.0.0.1", port=port)
+        second = Server(
+            it.exporter,
+            alive=Health,
+            ready=Health,
+            bundles=it.bundles,
+            host="127.0.0.1",
+            port=port,
+        )
         with pytest.raises(InvalidSetting, match="IPPOLICY_HTTP_PORT"):
             await second.start()
         await second.stop()

@@ -47,7 +47,7 @@ class Managed:
         self.node = aws_node
         self.rig = Rig(aws_node.actor())
         self.rig.observer.facts = lambda _: a_snapshot(daemon_set=aws_node.facts())
-        monkeypatch.setattr("ippolicy.engine.loop.decide", lambda _: decision(**OURS))
+        monkeypatch.setattr("ippolicy.engine.deciding.decide", lambda _: decision(**OURS))
 
     def policy(self, name: str = "default", **more: Any) -> dict[str, Any]:
         return raw_policy(name, self.node.ref, **more)
@@ -253,7 +253,7 @@ async def test_a_policy_that_goes_while_it_moves_puts_back_both() -> None:
 async def test_another_daemon_set_ref_undoes_the_one_before_first(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("ippolicy.engine.loop.decide", lambda _: a_decision())
+    monkeypatch.setattr("ippolicy.engine.deciding.decide", lambda _: a_decision())
     rig = Rig()
     rig.actor.records[REF] = record_of("default")
     rig.actor.undoing = failed("no answer")
@@ -288,7 +288,7 @@ async def test_another_daemon_set_ref_undoes_the_one_before_first(
 async def test_a_policy_that_wants_no_writes_undoes_nothing_until_it_does(
     monkeypatch: pytest.MonkeyPatch, asked: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr("ippolicy.engine.loop.decide", lambda _: a_decision())
+    monkeypatch.setattr("ippolicy.engine.deciding.decide", lambda _: a_decision())
     rig = Rig()
     rig.actor.records[REF] = record_of("default")
     status = {"daemonSet": str(REF), "changes": [{"phase": "Complete"}]}
@@ -306,7 +306,7 @@ async def test_a_policy_that_wants_no_writes_undoes_nothing_until_it_does(
 async def test_a_ref_left_behind_is_retained_where_the_policy_says_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("ippolicy.engine.loop.decide", lambda _: a_decision())
+    monkeypatch.setattr("ippolicy.engine.deciding.decide", lambda _: a_decision())
     rig = Rig()
     rig.actor.records[REF] = record_of("default")
     rig.take(raw_policy(ref=OTHER, status={"daemonSet": str(REF)}, onDelete="Retain"))
@@ -326,7 +326,7 @@ async def test_a_ref_left_behind_is_retained_where_the_policy_says_so(
 async def test_nothing_is_undone_where_nothing_is_left_behind(
     monkeypatch: pytest.MonkeyPatch, former: DaemonSetRef, policies: tuple[dict[str, Any], ...]
 ) -> None:
-    monkeypatch.setattr("ippolicy.engine.loop.decide", lambda _: a_decision())
+    monkeypatch.setattr("ippolicy.engine.deciding.decide", lambda _: a_decision())
     rig = Rig()
     rig.actor.records = {REF: record_of("default"), OTHER: record_of("default")}
     rig.take(raw_policy(status={"daemonSet": str(former)}), *policies)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import Counter
 from collections.abc import Collection, Iterable
 
+from ec2_fakes import WithoutOptionalRights
 from ippolicy.errors import EC2Unavailable
 from ippolicy.facts import (
     InstanceLimits,
@@ -30,12 +30,11 @@ PRIVATE = SubnetSelection(tags=(("role", "private"),))
 BY_ID = SubnetSelection(ids=("s1", "s9"))
 
 
-class Answers:
+class Answers(WithoutOptionalRights):
     """EC2 as a table; `failing` operations raise."""
 
     def __init__(self, time: FakeTime) -> None:
-        self.calls: Counter[str] = Counter()
-        self.errors: Counter[str] = Counter()
+        super().__init__()
         self.time = time
         self.instances: dict[str, set[str]] = {}
         self.free: dict[str, int] = {}
@@ -88,7 +87,6 @@ class Rig:
             self.answers,
             SETTINGS,
             clock=self.time.clock,
-            sleep=self.time.sleep,
         )
 
     def node(self, instance_id: str, subnets: set[str], instance_type: str = "m5.large") -> None:
@@ -321,7 +319,7 @@ async def test_a_hung_question_does_not_hold_up_the_stop() -> None:
         return {}
 
     rig.answers.subnets_of_instances = hang  # type: ignore[method-assign]  # the one that hangs
-    task = asyncio.create_task(rig.facts.run())
+    task = asyncio.create_task(rig.facts.refresh())
     await until_real(entered.is_set)
     await asyncio.wait_for(cancelled(task), 1.0)
     release.set()

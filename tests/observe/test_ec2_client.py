@@ -10,41 +10,19 @@ from typing import Any
 import boto3
 import pytest
 from botocore import exceptions as raised
-from botocore.loaders import Loader, create_loader
 from botocore.parsers import ResponseParserError
 from botocore.stub import Stubber
 from moto import mock_aws
 
 from ippolicy.errors import EC2Unavailable
 from ippolicy.facts import InstanceLimits, SubnetSelection
-from ippolicy.observe.ec2_client import Ec2Client, explain
+from ippolicy.observe.ec2_client import Ec2Client
+from ippolicy.observe.ec2_errors import explain
 from ippolicy.observe.settings import ObserveSettings
 from ippolicy.sandbox.ec2 import OPERATOR, Ec2StandIn, Loss
 
 SETTINGS = ObserveSettings(ec2_timeout_s=0.5, ec2_attempts=1)
-ENV = {
-    "AWS_ACCESS_KEY_ID": "test",
-    "AWS_SECRET_ACCESS_KEY": "test",
-    "AWS_REGION": "us-west-2",
-    "AWS_EC2_METADATA_DISABLED": "true",
-    "AWS_CONFIG_FILE": "/nonexistent",
-    "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent",
-}
-
-
-@pytest.fixture(scope="module")
-def loader() -> Loader:
-    """Reading boto3's EC2 model is the slow part of a client: do it once."""
-    return create_loader()
-
-
-@pytest.fixture(autouse=True)
-def _environment(monkeypatch: pytest.MonkeyPatch, loader: Loader) -> None:
-    monkeypatch.setattr("botocore.loaders.create_loader", lambda *_: loader)
-    for name in ("AWS_PROFILE", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_ROLE_ARN"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in ENV.items():
-        monkeypatch.setenv(name, value)
+pytestmark = pytest.mark.usefixtures("aws_environment")
 
 
 @pytest.fixture
@@ -149,7 +127,7 @@ def test_limits_are_asked_and_unknown_types_do_not_lose_the_others(standin: Ec2S
     names = ["m5.large", "made.up", "t3.2xlarge", "also.unknown", "t2.micro", "m5.metal"]
     limits, unknown = client.instance_types(names)
     assert unknown == {"made.up", "also.unknown"}
-    assert limits["m5.large"] == InstanceLimits("m5.large", 3, 10, nitro=True)
+    assert limits["m5.large"] == InstanceLimits("m5.large", 3, 10, nitro=True, vcpus=2)
     assert limits["t3.2xlarge"].slots == 14
     assert not limits["t2.micro"].nitro
     assert limits["m5.metal"].nitro

@@ -314,6 +314,33 @@ async def test_lines_are_bounded_and_never_half() -> None:
     assert caught.value.reason == "dropped"
 
 
+def test_the_client_for_threads_asks_before_each_write_and_sends_nothing_where_it_may_not(
+    tmp_path: Path,
+) -> None:
+    import socket
+
+    from kubernetes.client import ApiException, CoreV1Api
+
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        server.listen()
+        path = kubeconfig(tmp_path / "config", f"http://127.0.0.1:{server.getsockname()[1]}")
+        with api_client(load_configuration(str(path)), may_write=lambda: False) as client:
+            api = CoreV1Api(client)
+            for write in (
+                lambda: api.create_namespace({}),
+                lambda: api.patch_namespace("a", {}),
+                lambda: api.replace_namespace("a", {}),
+                lambda: api.delete_namespace("a"),
+            ):
+                with pytest.raises(ApiException, match="out of office") as refused:
+                    write()
+                assert refused.value.status == 0
+        server.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            server.accept()
+
+
 def test_the_client_for_threads_times_out_and_does_not_retry(tmp_path: Path) -> None:
     import socket
 

@@ -221,3 +221,52 @@ def test_totals_never_fall_and_lose_nothing_that_was_read(steps: list[tuple[int,
         total = state.update(counted(now, started_at_s=float(process)), str(process)).add_requests
         assert total == expected
     assert state.restarts == process
+
+
+def test_refusals_for_want_of_a_whole_block_are_counted_over_all_calls() -> None:
+    errors = "".join(
+        f'awscni_aws_api_error_count{{api="{api}",error="{code}"}} {count}\n'
+        for api, code, count in (
+            ("AssignPrivateIpAddresses", "InsufficientCidrBlocks", 4),
+            ("CreateNetworkInterface", "InsufficientCidrBlocks", 2),
+            ("AssignPrivateIpAddresses", "InsufficientFreeAddressesInSubnet", 9),
+        )
+    )
+    reading = parse((PAGE + errors).encode())
+    assert (reading.no_free_blocks, parse(PAGE.encode()).no_free_blocks) == (6, 0)
+    state = CounterState()
+    state.update(READING)
+    assert state.update(reading).no_free_blocks == 6
+
+
+def test_what_ec2_answered_and_refused_for_load_is_read_by_api() -> None:
+    answers = "".join(
+        f'awscni_aws_api_latency_ms_{kind}{{api="{api}",error="{failed}",status="{status}"}} {n}\n'
+        for api, failed, status, calls, took_ms in (
+            ("AssignPrivateIpAddresses", "false", "200", 8, "12345.75"),
+            ("AssignPrivateIpAddresses", "true", "RequestLimitExceeded", 3, "9000.5"),
+            ("waitForENIAndIPsAttached", "false", "200", 2, "1.5e+04"),
+        )
+        for kind, n in (("count", calls), ("sum", took_ms))
+    )
+    errors = "".join(
+        f'awscni_aws_api_error_count{{api="AssignPrivateIpAddresses",error="{code}"}} {count}\n'
+        for code, count in (
+            ("RequestLimitExceeded", 3),
+            ("Throttling", 1),
+            ("InsufficientFreeAddressesInSubnet", 9),
+        )
+    )
+    reading = parse((PAGE + answers + errors).encode())
+    assert reading.answers == {"AssignPrivateIpAddresses": 8, "waitForENIAndIPsAttached": 2}
+    assert reading.answers_ms == {
+        "AssignPrivateIpAddresses": 12_346,
+        "waitForENIAndIPsAttached": 15_000,
+    }
+    assert reading.ec2_overloads == {"AssignPrivateIpAddresses": 4}
+    state = CounterState()
+    state.update(READING)
+    counters = state.update(reading)
+    assert counters.answers == reading.answers
+    assert counters.answers_ms == reading.answers_ms
+    assert counters.ec2_overloads == reading.ec2_overloads

@@ -23,6 +23,10 @@ class BadPolicy:
         return resource(self.name, self.spec)
 
 
+def _prometheus(**fields: Any) -> dict[str, Any]:
+    return {"demand": {"prometheus": {"url": "https://prometheus:9090", **fields}}}
+
+
 def resource(name: str, spec: Any) -> dict[str, Any]:
     """An IPPolicy object with this spec."""
     return {
@@ -36,6 +40,8 @@ def resource(name: str, spec: Any) -> dict[str, Any]:
 _DURATION = "such as 30s, 15m, 1h30m or 24h"
 _SHARE = "must be a share from 0% to 100%, such as 0.5%"
 _ORDER = "min must be at most max: lower min or raise max"
+_URL = "must be http:// or https://, a host, and a path at most"
+_PROMETHEUS = "spec.demand.prometheus"
 _SUBNET = "must be a subnet id such as subnet-0123456789abcdef0"
 
 BAD_POLICIES: tuple[BadPolicy, ...] = (
@@ -116,6 +122,14 @@ BAD_POLICIES: tuple[BadPolicy, ...] = (
         {"bounds": {"warmIPTarget": {"min": 1.5}}},
         ("spec.bounds.warmIPTarget.min", "must be of type integer"),
     ),
+    BadPolicy(
+        "brake-share", {"subnets": {"brake": {"freeBelow": "101%"}}}, ("brake.freeBelow", _SHARE)
+    ),
+    BadPolicy(
+        "brake-long", {"subnets": {"brake": {"exhaustedWithin": "169h"}}}, ("from 0s to 168h",)
+    ),
+    BadPolicy("quota-none", {"subnets": {"quota": 0}}, ("spec.subnets.quota", "equal to 1")),
+    BadPolicy("quota-text", {"subnets": {"quota": "100"}}, ("spec.subnets.quota", "integer")),
     BadPolicy("window-words", {"demand": {"window": "1 day"}}, ("spec.demand.window", _DURATION)),
     BadPolicy("window-days", {"demand": {"window": "1d"}}, ("spec.demand.window", _DURATION)),
     BadPolicy(
@@ -133,6 +147,71 @@ BAD_POLICIES: tuple[BadPolicy, ...] = (
         "evidence-above-default-window",
         {"demand": {"minEvidence": "25h"}},
         ("spec.demand", "minEvidence must be at most window"),
+    ),
+    BadPolicy(
+        "prometheus-nowhere", {"demand": {"prometheus": {}}}, (_PROMETHEUS, "Required value")
+    ),
+    BadPolicy("prometheus-file", _prometheus(url="file:///etc/passwd"), (_PROMETHEUS, _URL)),
+    BadPolicy("prometheus-password", _prometheus(url="https://me:secret@prometheus"), (_URL,)),
+    BadPolicy("prometheus-user", _prometheus(url="https://me@prometheus"), (_URL,)),
+    BadPolicy("prometheus-query", _prometheus(url="https://prometheus/?a=b"), (_URL,)),
+    BadPolicy("prometheus-fragment", _prometheus(url="https://prometheus/#a"), (_URL,)),
+    BadPolicy("prometheus-line-end", _prometheus(url="https://prometheus\n"), (_URL,)),
+    BadPolicy(
+        "token-of-the-service-account",
+        _prometheus(bearerTokenFile="/var/run/secrets/kubernetes.io/serviceaccount/token"),
+        (f"{_PROMETHEUS}.bearerTokenFile", "must be a file under /var/run/secrets/ippolicy/"),
+    ),
+    BadPolicy(
+        "token-by-a-way-round",
+        _prometheus(bearerTokenFile="/var/run/secrets/ippolicy/../eks.amazonaws.com/token"),
+        (f"{_PROMETHEUS}.bearerTokenFile", "must be a file under"),
+    ),
+    BadPolicy(
+        "token-in-a-folder-alike",
+        _prometheus(bearerTokenFile="/var/run/secrets/ippolicy-other/token"),
+        ("must be a file under",),
+    ),
+    BadPolicy("token-relative", _prometheus(bearerTokenFile="token"), ("must be a file under",)),
+    BadPolicy(
+        "token-and-signature",
+        _prometheus(
+            bearerTokenFile="/var/run/secrets/ippolicy/token", sigV4={"region": "eu-west-1"}
+        ),
+        (_PROMETHEUS, "one of bearerTokenFile and sigV4 must be left out"),
+    ),
+    BadPolicy(
+        "signature-without-region",
+        _prometheus(sigV4={}),
+        (f"{_PROMETHEUS}.sigV4.region", "Required value"),
+    ),
+    BadPolicy(
+        "signature-region",
+        _prometheus(sigV4={"region": "Ireland"}),
+        (f"{_PROMETHEUS}.sigV4.region", "must be an AWS region"),
+    ),
+    BadPolicy(
+        "signature-role",
+        _prometheus(sigV4={"region": "eu-west-1", "roleArn": "reader"}),
+        (f"{_PROMETHEUS}.sigV4.roleArn", "must be the ARN of an IAM role"),
+    ),
+    BadPolicy(
+        "matcher-without-quotes",
+        _prometheus(matchers=["cluster=prod"]),
+        (f"{_PROMETHEUS}.matchers[0]", "must be a label matcher"),
+    ),
+    BadPolicy(
+        "matcher-breaks-out",
+        _prometheus(matchers=['cluster="prod"} or up{job="x"']),
+        ("must be a label matcher",),
+    ),
+    BadPolicy("matcher-backslash", _prometheus(matchers=['a="\\"']), ("must be a label matcher",)),
+    BadPolicy("node-label", _prometheus(nodeLabel="node-name"), ("must be the name of a label",)),
+    BadPolicy("step-zero", _prometheus(step="0s"), (f"{_PROMETHEUS}.step", "from 1s to 1h")),
+    BadPolicy(
+        "prometheus-window-wide",
+        _prometheus(window="48h"),
+        ("spec.demand", "prometheus.window must be at most window"),
     ),
     BadPolicy("cooldown-number", {"change": {"cooldown": 60}}, ("must be of type string",)),
     BadPolicy("cooldown-long", {"change": {"cooldown": "169h"}}, ("from 0s to 168h",)),
@@ -208,6 +287,8 @@ BAD_POLICIES: tuple[BadPolicy, ...] = (
 )
 
 GOOD_SPECS: dict[str, Any] = {
+    "brake-off": {"subnets": {"brake": {"freeBelow": "0%", "exhaustedWithin": "0s"}}},
+    "quota": {"subnets": {"quota": 1, "brake": {"exhaustedWithin": "168h"}}},
     "empty": {},
     "nothing": None,
     "nulls": {"mode": None, "bounds": None, "demand": {"window": None}},
@@ -224,6 +305,31 @@ GOOD_SPECS: dict[str, Any] = {
         },
         "demand": {"window": "720h", "minEvidence": "720h"},
         "change": {"stabilization": "24h", "cooldown": "168h", "minSaving": "0%"},
+    },
+    "prometheus": {
+        "demand": {
+            "window": "336h",
+            "prometheus": {
+                "url": "http://prometheus.monitoring.svc:9090/sub/path",
+                "bearerTokenFile": "/var/run/secrets/ippolicy/prometheus/token",
+                "matchers": ['cluster="prod"', 'job=~"aws-(node|vpc)[.a-z]*"', 'tenant!=""'],
+                "nodeLabel": "node_name",
+                "step": "30s",
+                "window": "336h",
+            },
+        }
+    },
+    "managed-prometheus": {
+        "demand": {
+            "prometheus": {
+                "url": "https://aps-workspaces.eu-west-1.amazonaws.com/workspaces/ws-0a1b",
+                "sigV4": {
+                    "region": "eu-west-1",
+                    "service": "aps",
+                    "roleArn": "arn:aws-us-gov:iam::123456789012:role/team/reader",
+                },
+            }
+        }
     },
     "long-duration": {"demand": {"window": "1.5h30m0.250s"}},
     "all-keys": {

@@ -67,7 +67,7 @@ def build() -> Path:
     go = _go()
     root = _cache_root()
     root.mkdir(parents=True, exist_ok=True)
-    with _only_one(root / "lock"):
+    with only_one(root / "lock"):
         with contextlib.suppress(AssetsError):
             return assets_dir()  # the build that we waited for made it
         _remove_leftovers(root)
@@ -185,7 +185,7 @@ def _ldflags() -> str:
 
 
 @contextlib.contextmanager
-def _only_one(lock: Path) -> Iterator[None]:
+def only_one(lock: Path) -> Iterator[None]:
     """Hold a lock that dies with this process, so that a killed build blocks nobody."""
     with lock.open("w", encoding="utf-8") as handle:
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, cast
@@ -10,13 +10,18 @@ from typing import Any, cast
 from ippolicy.account.exporter import Exporter
 from ippolicy.account.view import View
 from ippolicy.act.actor import Actor
+from ippolicy.act.checkpoints import CheckpointStore
 from ippolicy.act.outcome import Outcome, OutcomeKind
-from ippolicy.api import IPPolicy
+from ippolicy.api import FINALIZER, IPPolicy
+from ippolicy.decide.checkpoint import Checkpoint, decode, encode
+from ippolicy.decide.subnets.history import Histories
+from ippolicy.decide.subnets.kept import unpack
 from ippolicy.engine.loop import Engine
 from ippolicy.engine.publisher import Publisher
 from ippolicy.facts import (
     DaemonSetFacts,
     DaemonSetRef,
+    NodeTrace,
     PodEvent,
     Record,
     Snapshot,
@@ -46,7 +51,13 @@ def raw_policy(
     **spec: Any,
 ) -> dict[str, Any]:
     """An IPPolicy in mode Apply as the watch shows it."""
-    about = {"name": name, "uid": f"uid-{name}", "generation": 1, "creationTimestamp": created}
+    about = {
+        "name": name,
+        "uid": f"uid-{name}",
+        "generation": 1,
+        "creationTimestamp": created,
+        "finalizers": [FINALIZER],
+    }
     gone = {"deletionTimestamp": "2026-02-01T00:00:00Z"} if deleting else {}
     return {
         "apiVersion": "ippolicy.dev/v1alpha1",
@@ -137,6 +148,50 @@ class FakeActor:
         return self.undoing
 
 
+class FakeCheckpoints:
+    """Keeps checkpoints as the cluster would; `failing` is raised by every call."""
+
+    def __init__(self) -> None:
+        self.kept: dict[DaemonSetRef, bytes] = {}
+        self.subnets: dict[DaemonSetRef, bytes] = {}
+        self.owners: dict[DaemonSetRef, list[str]] = {}
+        self.failing: Exception | None = None
+        self.log: list[str] = []
+
+    def read(self, ref: DaemonSetRef) -> Checkpoint | None:
+        self._answer("read")
+        data = self.kept.get(ref)
+        return None if data is None else decode(data)
+
+    def read_subnets(self, ref: DaemonSetRef) -> Histories | None:
+        data = self.subnets.get(ref)
+        return unpack(data) if data else None
+
+    def write(
+        self,
+        ref: DaemonSetRef,
+        traces: Sequence[NodeTrace],
+        now_s: float,
+        *,
+        owners: Iterable[IPPolicy],
+        subnets: bytes = b"",
+    ) -> int:
+        self._answer("write")
+        self.kept[ref] = encode(traces, now_s)
+        self.subnets[ref] = subnets
+        self.owners[ref] = [policy.name for policy in owners]
+        return len(self.kept[ref])
+
+    def delete(self, ref: DaemonSetRef) -> None:
+        self._answer("delete")
+        self.kept.pop(ref, None)
+
+    def _answer(self, call: str) -> None:
+        self.log.append(call)
+        if self.failing is not None:
+            raise self.failing
+
+
 class FakePublisher:
     """Keeps what it was told; `meanwhile` is called at each word, as while a request is sent."""
 
@@ -171,12 +226,19 @@ class FakePublisher:
 
 
 class Rig:
-    """An engine amid fakes; `actor` may be a real one."""
+    """An engine amid fakes; `actor` may be a real one, `checkpoints` those of another rig."""
 
-    def __init__(self, actor: Actor | None = None, **settings: str) -> None:
+    def __init__(
+        self,
+        actor: Actor | None = None,
+        checkpoints: FakeCheckpoints | None = None,
+        clock: Callable[[], float] | None = None,
+        **settings: str,
+    ) -> None:
         self.settings: Settings = load({}, settings)
         self.observer = FakeObserver()
         self.actor = FakeActor()
+        self.checkpoints = checkpoints or FakeCheckpoints()
         self.publisher = FakePublisher()
 
         def observer(on_pod_event: Callable[[PodEvent], None]) -> Observer:
@@ -187,8 +249,9 @@ class Rig:
             self.settings,
             observer=observer,
             actor=actor or cast("Actor", self.actor),
+            checkpoints=cast("CheckpointStore", self.checkpoints),
             publisher=cast("Publisher", self.publisher),
-            clock=wall_clock(),
+            clock=clock or wall_clock(),
         )
 
     def take(self, *raws: Mapping[str, Any]) -> None:

@@ -145,10 +145,14 @@ class FakeCollection:
 
 
 class FakeApi:
-    """A Transport over collections by list path; paths that nobody filled are empty lists."""
+    """A Transport over collections by list path; paths that nobody filled are empty lists.
+
+    `bodies` are the answers for paths of single objects.
+    """
 
     def __init__(self) -> None:
         self.collections: dict[str, FakeCollection] = {}
+        self.bodies: dict[str, bytes] = {}
 
     def at(self, path: str) -> FakeCollection:
         return self.collections.setdefault(path, FakeCollection())
@@ -161,7 +165,7 @@ class FakeApi:
         max_bytes: int = 1,
     ) -> bytes:
         await asyncio.sleep(0)
-        return self.at(path).page(params or {})
+        return self.bodies.get(path) or self.at(path).page(params or {})
 
     @asynccontextmanager
     async def watch_lines(

@@ -38,7 +38,7 @@ async def serving(
     handler: Handler, ssl_context: ssl.SSLContext | None = None
 ) -> AsyncIterator[str]:
     app = web.Application()
-    app.router.add_get("/{path:.*}", handler)
+    app.router.add_route("*", "/{path:.*}", handler)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=ssl_context)

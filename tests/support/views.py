@@ -8,6 +8,15 @@ from typing import Any
 
 from ippolicy.account.view import View
 from ippolicy.api import IPPolicy
+from ippolicy.decide.max_pods import KubeletAdvice, places
+from ippolicy.decide.preconditions import Check, Precondition, State
+from ippolicy.decide.prefixes import Effect, PrefixAdvice
+from ippolicy.decide.subnets.ahead import Ahead
+from ippolicy.decide.subnets.brake import Braking, RoomAt, SubnetRoom
+from ippolicy.decide.subnets.forecast import Exhaustion, Forecast
+from ippolicy.decide.subnets.headroom import Fit, Headroom, Refuge, ZoneLoss
+from ippolicy.decide.subnets.outlook import Outlook, SubnetOutlook
+from ippolicy.decide.subnets.wayout import DeadEnd, Way, WayKind
 from ippolicy.decide.types import (
     Decision,
     Evidence,
@@ -20,10 +29,14 @@ from ippolicy.decide.types import (
 from ippolicy.facts import (
     Change,
     ChangePhase,
+    CidrReservation,
     Coverage,
     DaemonSetFacts,
     DaemonSetRef,
     EnvEntry,
+    Holder,
+    InstanceUse,
+    InterfaceFacts,
     LeftOut,
     NodeFacts,
     PoolCounters,
@@ -34,6 +47,7 @@ from ippolicy.facts import (
     SourceName,
     SourceState,
     SubnetFacts,
+    SubnetInventory,
 )
 from ippolicy.ipamd import WarmTargets
 
@@ -103,6 +117,32 @@ def a_snapshot(nodes: int = 10, groups: int = 1, subnets: int = 3, **other: Any)
     return replace(facts, **other)
 
 
+def accounted(snapshot: Snapshot) -> Snapshot:
+    """The same with the ENIs in each subnet known: two of node-0's, an ENI of another cluster's and
+    a load balancer's, two addresses that are unaccounted, and a reservation for prefixes."""
+    inventories = {
+        subnet.subnet_id: SubnetInventory(
+            replace(subnet, free=251 - 15 - 9 - 5 - 1 - 2),
+            (
+                InterfaceFacts(subnet.subnet_id, Holder.CNI, "i-0", "mine", 14),
+                InterfaceFacts(subnet.subnet_id, Holder.CNI, "i-0", "mine", 8),
+                InterfaceFacts(subnet.subnet_id, Holder.CNI, "i-9", "theirs", 4),
+                InterfaceFacts(subnet.subnet_id, Holder.LOAD_BALANCER),
+            ),
+            bytes([0xFF] * 4 + [0] * 28),
+            NOW_S - 60,
+        )
+        for subnet in snapshot.subnets
+    }
+    reserved = (CidrReservation("10.0.0.128/26", for_prefixes=True),)
+    return replace(
+        snapshot,
+        inventories=inventories,
+        reservations=dict.fromkeys(inventories, reserved),
+        instances={"i-0": InstanceUse("elsewhere", pods=10)},
+    )
+
+
 def a_recommendation(**other: Any) -> Recommendation:
     """WARM_IP_TARGET=2 MINIMUM_IP_TARGET=20, which gives back 200 of 420 addresses."""
     facts = Recommendation(
@@ -132,8 +172,57 @@ def a_decision(reason: Reason = Reason.TARGETS_IN_PLACE, groups: int = 1, **othe
             GroupAdvice(f"group-{i}", i + 1, 20 * (i + 1), a_recommendation())
             for i in range(groups)
         ),
+        braking=Braking(0, ()),
     )
     return replace(facts, **other)
+
+
+def an_ahead() -> Ahead:
+    """Three subnets in one zone of which nothing is foreseen."""
+    return Ahead(
+        Outlook(
+            tuple(
+                SubnetOutlook(
+                    subnet_id=f"subnet-{i:017x}",
+                    zone="eu-west-1a",
+                    free=Forecast(None, 0.0, 2_419_200.0, 1_209_600.0, 0.0),
+                    leanest=None,
+                    room=SubnetRoom(f"subnet-{i:017x}", 251, (RoomAt(NOW_S, 120.0 + i, None),)),
+                )
+                for i in range(3)
+            ),
+            {"eu-west-1a": None},
+        )
+    )
+
+
+def a_dire_ahead() -> Ahead:
+    """The same, with the first subnet and the zone running out, and all that is said of that."""
+    calm = an_ahead()
+    exhaustion = Exhaustion(3_600.0, 7_200.0, 14_400.0)
+    dry = Forecast(exhaustion, 1.0, 2_419_200.0, 1_209_600.0, -600.0)
+    first, *others = calm.outlook.subnets
+    subnets = (replace(first, free=dry, leanest=dry), *others)
+    ways = (
+        Way(WayKind.PREFIXES, open=False, text="prefix mode is a no-go: no room"),
+        Way(WayKind.SECONDARY_CIDR, open=True, text="add a secondary CIDR"),
+    )
+    effect = Effect(WarmTargets(), 420, 30, 450)
+    return Ahead(
+        outlook=Outlook(subnets, {"eu-west-1a": dry}),
+        headroom=(Headroom(first.subnet_id, "group-0", 20, Fit(2, 45), Fit(4, 24)),),
+        zone_losses=(ZoneLoss("eu-west-1a", 10, 200, Refuge(450, 0, 450), Refuge(240, 0, 240)),),
+        dead_ends=(DeadEnd(first.subnet_id, "eu-west-1a", exhaustion, 250, 220, ways),),
+        prefixes=PrefixAdvice(
+            active=False,
+            checks=(Check(Precondition.ROOM, State.NO_GO, "no room"),),
+            addresses=effect,
+            prefixes=effect,
+            kubelets=(KubeletAdvice("r5.xlarge", 10, 58, 58, 110),),
+            places_now=places([(58, 56)] * 10),
+            places_raised=places([(110, 896)] * 10),
+        ),
+    )
 
 
 def a_change(phase: ChangePhase = ChangePhase.COMPLETE, **other: Any) -> Change:
@@ -160,5 +249,5 @@ def a_record(*changes: Change) -> Record:
 
 def a_view(**other: Any) -> View:
     """A pass over an ordinary cluster with nothing to do."""
-    facts = View(policy=a_policy(), snapshot=a_snapshot(), decision=a_decision())
+    facts = View(policy=a_policy(), snapshot=a_snapshot(), decision=a_decision(), ahead=an_ahead())
     return replace(facts, **other)

@@ -35,6 +35,11 @@ CONDITION_TYPES = (
     ConditionType("Applied", "The targets in force are the recommended ones.", "True"),
     ConditionType("Progressing", "aws-node is being restarted with new targets.", "False"),
     ConditionType(
+        "SubnetPressure",
+        "A subnet is short of addresses now or soon, or no targets can save it.",
+        "False",
+    ),
+    ConditionType(
         "APIBudgetExceeded",
         "Even the recommended targets make more EC2 calls than the objective allows.",
         "False",
@@ -74,6 +79,16 @@ _UNHEALTHY = (
     "See which aws-node pods are not ready, and why.",
 )
 _NOTHING = "Nothing."
+_OTHER_CNI = (
+    "Another CNI than the Amazon VPC CNI gives pods their addresses: there is nothing to tune, and"
+    " subnets are accounted for all the same.",
+    "Set spec.mode to Off to go on watching the subnets, or delete the policy.",
+)
+_IPV6 = (
+    "aws-node gives IPv6 addresses, where it ignores all warm targets; subnets are accounted for"
+    " all the same.",
+    "Set spec.mode to Off to go on watching the subnets, or delete the policy.",
+)
 
 
 def _decided(kind: str, reason: Reason, status: bool) -> ConditionReason:
@@ -116,8 +131,9 @@ _LOW_CONFIDENCE = (
         "True",
         "TooLittleEvidence",
         (
-            "Demand was not yet watched for spec.demand.minEvidence, or drawing nodes and days anew"
-            " shows that the limits may not be kept; nothing is written.",
+            "Demand was not yet watched for spec.demand.minEvidence (for longer where there are few"
+            " nodes), or drawing nodes and days anew shows that the limits may not be kept; nothing"
+            " is written.",
             "Wait, or lower spec.demand.minEvidence.",
         ),
     ),
@@ -155,6 +171,35 @@ _PROGRESSING = (
     _row("Progressing", "True", "RolloutUnhealthy", _UNHEALTHY),
     _row("Progressing", "False", "Idle", ("No change is under way.", _NOTHING)),
 )
+_SUBNET_PRESSURE = (
+    _row(
+        "SubnetPressure",
+        "True",
+        "SubnetsShort",
+        (
+            "With the targets that the objective alone would have, less than"
+            " spec.subnets.brake.freeBelow of a subnet is left, or it is exhausted within"
+            " spec.subnets.brake.exhaustedWithin; leaner targets are chosen: see status.brake.",
+            "Watch status.subnets; find what takes the addresses in its split.",
+        ),
+    ),
+    _row(
+        "SubnetPressure",
+        "True",
+        "NoTargetsSaveSubnet",
+        (
+            "A subnet runs out even with the leanest targets that spec.bounds allow.",
+            "Go one of the ways out in status.deadEnds.",
+        ),
+    ),
+    _row("SubnetPressure", "False", "EnoughAddresses", ("No subnet is short.", _NOTHING)),
+    _row(
+        "SubnetPressure",
+        "Unknown",
+        "NotWatched",
+        ("Free addresses of no subnet were read yet.", "See the condition Degraded."),
+    ),
+)
 _API_BUDGET_EXCEEDED = (
     _row(
         "APIBudgetExceeded",
@@ -162,7 +207,8 @@ _API_BUDGET_EXCEEDED = (
         "NoSettingWithinBudget",
         (
             "No targets within bounds keep both limits; the nearest are recommended, and they make"
-            " more EC2 calls than spec.objective.maxEC2CallsPerMinute.",
+            " more EC2 calls than spec.objective.maxEC2CallsPerMinute, or than are left of it where"
+            " EC2 refuses calls for load.",
             "Raise spec.bounds.minimumIPTarget.max or the limit, or spread pods over more nodes.",
         ),
     ),
@@ -271,13 +317,56 @@ _DEGRADED = (
     _row(
         "Degraded",
         "True",
+        "PrometheusUnavailable",
+        (
+            "The Prometheus of spec.demand.prometheus does not give the demand of the past; the"
+            " loop goes on with what it has seen itself.",
+            "The message tells the cause. It is tried again by itself.",
+        ),
+    ),
+    _row(
+        "Degraded",
+        "True",
         "UnknownInstanceType",
         (
             "EC2 does not know an instance type, so its limits are not known.",
             "Check the nodes' label node.kubernetes.io/instance-type and AWS_REGION.",
         ),
     ),
+    _row(
+        "Degraded",
+        "True",
+        "CheckpointFailed",
+        (
+            "The demand seen could not be read from or kept on the cluster: a restart would lose"
+            " what came since the last time it was kept.",
+            "The message tells the cause. It is tried again by itself.",
+        ),
+    ),
+    _row(
+        "Degraded",
+        "True",
+        "CheckpointNewer",
+        (
+            "The demand kept on the cluster was written by a newer operator; it is left alone, and"
+            " this one keeps demand in memory only.",
+            "Go back to the newer operator, or delete the ConfigMap that the message names.",
+        ),
+    ),
+    _row("Degraded", "True", "OtherCNI", _OTHER_CNI),
+    _row("Degraded", "True", "IPv6Cluster", _IPV6),
     _row("Degraded", "False", "AllSourcesAnswer", ("Nothing is wrong.", _NOTHING)),
+    _row(
+        "Degraded",
+        "False",
+        "FeaturesOff",
+        (
+            "Nothing is wrong, but a right is kept back without which something is not shown.",
+            "Allow the action that the message names, or do without; see docs/user/iam.md.",
+        ),
+    ),
+    _row("Degraded", "False", "OtherCNI", _OTHER_CNI),
+    _row("Degraded", "False", "IPv6Cluster", _IPV6),
 )
 
 CATALOGUE: tuple[ConditionReason, ...] = (
@@ -286,6 +375,7 @@ CATALOGUE: tuple[ConditionReason, ...] = (
     *_LOW_CONFIDENCE,
     *_APPLIED,
     *_PROGRESSING,
+    *_SUBNET_PRESSURE,
     *_API_BUDGET_EXCEEDED,
     *_CONFLICT,
     *_PAUSED,

@@ -7,6 +7,7 @@ RecommendationProvided   there are targets
 LowConfidence            too little demand was seen
 Applied                  the targets in force are the recommended ones
 Progressing              aws-node is being restarted with new targets
+SubnetPressure           a subnet is short of addresses, or no targets can save it
 APIBudgetExceeded        even the recommended targets make too many EC2 calls
 Conflict                 an older policy, or another owner of an env entry, stands in the way
 Paused                   the annotation says so
@@ -21,6 +22,7 @@ from typing import Any
 
 from ippolicy.account.catalogue import CONDITION_TYPES
 from ippolicy.account.faults import ROLLOUT_FAULTS, faults
+from ippolicy.account.notes import notes
 from ippolicy.account.reasons import DECISION_REASONS
 from ippolicy.account.view import View
 from ippolicy.account.words import MESSAGE_LENGTH, env_text, one_line, span, timestamp
@@ -51,6 +53,7 @@ def conditions(
         "LowConfidence": _low_confidence(view),
         "Applied": _applied(view),
         "Progressing": _progressing(view),
+        "SubnetPressure": _subnet_pressure(view),
         "APIBudgetExceeded": _api_budget_exceeded(view),
         "Conflict": _conflict(view) or _Finding("False", "NoConflict", "no other owner"),
         "Paused": _paused(view),
@@ -151,17 +154,34 @@ def _progressing(view: View) -> _Finding:
     )
 
 
+def _subnet_pressure(view: View) -> _Finding:
+    braking = view.decision.braking if view.decision is not None else None
+    if view.ahead is None or braking is None or not view.ahead.outlook.rooms:
+        return _Finding("Unknown", "NotWatched", "no subnet was watched yet")
+    ends = view.ahead.dead_ends
+    if ends:
+        more = f", and {len(ends) - 1} more subnets do" if len(ends) > 1 else ""
+        ways = "; ".join(way.text for way in ends[0].ways if way.open)
+        return _Finding("True", "NoTargetsSaveSubnet", f"{ends[0].text()}{more}: {ways}")
+    if braking.pressures:
+        return _Finding("True", "SubnetsShort", braking.text())
+    return _Finding("False", "EnoughAddresses", braking.text())
+
+
 def _api_budget_exceeded(view: View) -> _Finding:
     fleet = view.decision.fleet if view.decision is not None else None
     calls = fleet.predicted.ec2_calls_per_minute if fleet is not None else None
     if calls is None:
         return _Finding("Unknown", "NotReplayed", "no demand was replayed to count EC2 calls")
-    limit = view.policy.spec.objective.ec2_calls_per_minute_limit
+    allowed: float = view.policy.spec.objective.ec2_calls_per_minute_limit
+    left = allowed if fleet is None or fleet.calls_limit is None else fleet.calls_limit
     message = (
         f"the recommended targets make {calls:.3g} EC2 calls a minute,"
-        f" objective.maxEC2CallsPerMinute is {limit}"
+        f" objective.maxEC2CallsPerMinute is {allowed}"
     )
-    if calls <= limit:
+    if left < allowed:
+        message += f", of which {left:.3g} are left, as EC2 refuses calls for load"
+    if calls <= left:
         return _Finding("False", "WithinBudget", message)
     return _Finding("True", "NoSettingWithinBudget", message)
 
@@ -189,10 +209,14 @@ def _paused(view: View) -> _Finding:
 
 
 def _degraded(view: View) -> _Finding:
-    found = faults(view)
-    if not found:
-        return _Finding("False", "AllSourcesAnswer", "all sources answer")
-    return _Finding("True", found[0].reason, "; ".join(fault.message for fault in found))
+    found, besides = faults(view), notes(view)
+    messages = (*(fault.message for fault in found), *(note.message for note in besides))
+    message = "; ".join(messages)
+    if found:
+        return _Finding("True", found[0].reason, message)
+    if besides:
+        return _Finding("False", besides[0].reason, message)
+    return _Finding("False", "AllSourcesAnswer", "all sources answer")
 
 
 def _stamp(

@@ -23,8 +23,10 @@ from typing import Any
 NOISE_SHARE = 0.1
 NOISE_COUNT = 5
 
-_TIMES = frozenset({"observedTime", "lastTransitionTime"})
-_WORDS = frozenset({"message", "evidence", "observed", "subnetLeft"})
+_TIMES = frozenset({"observedTime", "lastTransitionTime", "readTime", "early", "likely", "late"})
+_WORDS = frozenset(
+    {"message", "places", "evidence", "observed", "subnetLeft", "fragmentation", "cni"}
+)
 _EXACT = frozenset({"targets", "lower", "upper", "uncapped", "observedGeneration"})
 _IDENTITY = ("type", "name", "id", "key", "time")
 _FIGURE = re.compile(r"\d+(?:\.\d+)?[a-z%]*(?:\d+[a-z]+)*")

@@ -107,6 +107,11 @@ def degraded(message: str) -> Event:
     return _warning("Degraded", message)
 
 
+def checkpoint_dropped(message: str) -> Event:
+    """The demand that was kept on the cluster is damaged, and is watched anew."""
+    return _warning("CheckpointDropped", message)
+
+
 def recovered() -> Event:
     """Nothing is wrong any more."""
     return _normal("Recovered", "all sources answer again")
@@ -149,6 +154,7 @@ CATALOGUE = (
     rollout_stuck,
     write_failed,
     degraded,
+    checkpoint_dropped,
     recovered,
     policy_invalid,
     paused,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 
 import ippolicy
 from ippolicy.account import metrics
+from ippolicy.account.counted import CniCounts
 from ippolicy.account.metrics import Metric
 from ippolicy.account.samples import Sample, samples
 from ippolicy.account.view import View
@@ -27,12 +28,15 @@ LOOP_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 class Exporter(Collector):
     """Everything that /metrics serves. Safe to be called from several threads.
 
-    A scrape formats what was stored at the last pass and reads nothing.
+    A scrape formats what was stored at the last pass and reads nothing; `leading` says whether this
+    operator is in office.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, leading: Callable[[], bool] = lambda: True) -> None:
+        self._leading = leading
         self._gauges: dict[str, tuple[Sample, ...]] = {}
         self._counters: dict[tuple[Metric, tuple[str, ...]], float] = defaultdict(float)
+        self._cni = CniCounts()
         self._loop_counts = [0] * (len(LOOP_BUCKETS_S) + 1)
         self._loop_sum_s = 0.0
         self._lock = threading.Lock()
@@ -44,11 +48,15 @@ class Exporter(Collector):
         found = samples(view, conditions)
         with self._lock:
             self._gauges[view.policy.name] = found
+            for key, more in self._cni.growth(view).items():
+                self._counters[key] += more
+            self._drop_groups(view.policy.name, {node.group for node in view.snapshot.nodes})
 
     def forget(self, policy: str) -> None:
         """Serve nothing of a policy any more, counters included."""
         with self._lock:
             self._gauges.pop(policy, None)
+            self._cni.forget(policy)
             for metric, labels in tuple(self._counters):
                 if metric.labels[0] == "policy" and labels[0] == policy:
                     del self._counters[metric, labels]
@@ -69,12 +77,24 @@ class Exporter(Collector):
         """The originals were put back, or were tried to be."""
         self._count(metrics.RESTORES, policy, outcome.value)
 
+    def imported(self, policy: str, node_seconds: float) -> None:
+        """Demand of the past was taken up from Prometheus."""
+        self._count(metrics.IMPORTED, policy, times=node_seconds)
+
+    def left_out(self, policy: str, nodes: int) -> None:
+        """Demand of nodes that are gone could not be taken up."""
+        self._count(metrics.IMPORT_LEFT_OUT, policy, times=nodes)
+
+    def checkpointed(self, policy: str, outcome: str) -> None:
+        """A checkpoint of demand was read or written, or was tried to be."""
+        self._count(metrics.CHECKPOINTS, policy, outcome)
+
     def posted(self, policy: str, reason: str) -> None:
         """An event was posted."""
         self._count(metrics.EVENTS, policy, reason)
 
     def called(self, kind: str, operation: str, *, times: int = 1) -> None:
-        """Calls were made; `kind` is kubernetes, ec2 or scrape."""
+        """Calls were made; `kind` is kubernetes, ec2, scrape or prometheus."""
         self._count(metrics.API_CALLS, kind, operation, times=times)
 
     def failed(self, kind: str, operation: str, reason: str, *, times: int = 1) -> None:
@@ -92,13 +112,25 @@ class Exporter(Collector):
         with self._lock:
             return [*self._gauge_families(), *self._counter_families(), self._loop_family()]
 
-    def _count(self, metric: Metric, *labels: str, times: int = 1) -> None:
+    def _drop_groups(self, policy: str, groups: Set[str]) -> None:
+        gone = [
+            (metric, labels)
+            for metric, labels in self._counters
+            if metric.labels == ("policy", "group")
+            and labels[0] == policy
+            and labels[1] not in groups
+        ]
+        for key in gone:
+            del self._counters[key]
+
+    def _count(self, metric: Metric, *labels: str, times: float = 1) -> None:
         with self._lock:
             self._counters[metric, labels] += times
 
     def _gauge_families(self) -> Iterator[Family]:
         families = {m: GaugeMetricFamily(m.name, m.help, labels=m.labels) for m in metrics.GAUGES}
         families[metrics.BUILD_INFO].add_metric((ippolicy.__version__,), 1.0)
+        families[metrics.LEADER].add_metric((), float(self._leading()))
         for found in self._gauges.values():
             for sample in found:
                 families[sample.metric].add_metric(sample.labels, sample.value)

@@ -9,10 +9,13 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ippolicy.account.notes import OPTIONAL, untunable
 from ippolicy.account.view import View
 from ippolicy.account.words import one_line, span
+from ippolicy.act.checkpoints import CheckpointTrouble
 from ippolicy.act.outcome import OutcomeKind
 from ippolicy.act.rollout import RolloutPhase
+from ippolicy.api import Mode
 from ippolicy.decide.environment import read_environment
 from ippolicy.decide.types import Reason
 from ippolicy.facts import SourceName, SourceState
@@ -22,6 +25,8 @@ _CLUSTER_SOURCES = (
     SourceName.PODS,
     SourceName.AWS_NODE,
     SourceName.DAEMON_SET,
+    SourceName.ENI_CONFIGS,
+    SourceName.CILIUM,
 )
 _MOST_NAMED = 5
 ROLLOUT_FAULTS = {
@@ -43,7 +48,18 @@ def faults(view: View) -> tuple[Fault, ...]:
     """Everything that is wrong with what this pass saw and did, the gravest first."""
     return tuple(
         fault
-        for find in (_writing, _daemon_set, _env, _traps, _rollout, _sources, _coverage, _types)
+        for find in (
+            _writing,
+            _cni,
+            _daemon_set,
+            _env,
+            _traps,
+            _rollout,
+            _sources,
+            _coverage,
+            _types,
+            _checkpoint,
+        )
         for fault in find(view)
     )
 
@@ -55,9 +71,15 @@ def _writing(view: View) -> Iterator[Fault]:
         yield Fault("RecordUnreadable" if unreadable else "WriteFailed", outcome.message)
 
 
+def _cni(view: View) -> Iterator[Fault]:
+    note = untunable(view)
+    if note is not None and view.policy.spec.mode is not Mode.OFF:
+        yield Fault(note.reason, note.message)
+
+
 def _daemon_set(view: View) -> Iterator[Fault]:
     decision = view.decision
-    if decision is None:
+    if decision is None or untunable(view) is not None:
         return
     if decision.reason in (Reason.NO_DAEMON_SET, Reason.NO_CONTAINER, Reason.NO_NODES):
         yield Fault(decision.reason.value, decision.message)
@@ -88,7 +110,9 @@ def _rollout(view: View) -> Iterator[Fault]:
 def _sources(view: View) -> Iterator[Fault]:
     for name in SourceName:
         state = view.snapshot.sources.get(name)
-        if state is not None and state.error is not None:
+        if state is None or state.error is None:
+            continue
+        if state.permission is None or name not in OPTIONAL:
             yield _source_fault(name, state, view.now_s)
 
 
@@ -105,6 +129,8 @@ def _source_fault(name: SourceName, state: SourceState, now_s: float) -> Fault:
         return Fault("EC2PermissionMissing", f"{message} ({last})")
     if name is SourceName.METRICS:
         return Fault("MetricsUnavailable", f"{name}: {error} ({last})")
+    if name is SourceName.PROMETHEUS:
+        return Fault("PrometheusUnavailable", f"{name}: {error} ({last})")
     return Fault("EC2Unavailable", f"{name}: {error} ({last})")
 
 
@@ -137,3 +163,9 @@ def _types(view: View) -> Iterator[Fault]:
         f"EC2 does not know instance type {named}{more}, so their limits are taken from their own"
         " ipamd: check the label node.kubernetes.io/instance-type and AWS_REGION",
     )
+
+
+def _checkpoint(view: View) -> Iterator[Fault]:
+    trouble = view.checkpoint.trouble
+    if trouble in (CheckpointTrouble.FAILED, CheckpointTrouble.NEWER):
+        yield Fault(trouble.value, view.checkpoint.message)

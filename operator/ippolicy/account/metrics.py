@@ -92,6 +92,15 @@ CONDITION = _gauge(
     "type",
     "status",
 )
+TARGETS_DRIFTED = _gauge(
+    "targets_drifted",
+    "1 or 0",
+    "Whether somebody else changed targets that the operator had set; of policies that apply only.",
+    "policy",
+)
+PREFIX_DELEGATION = _gauge(
+    "prefix_delegation", "1 or 0", "Whether aws-node takes /28 prefixes from EC2.", "policy"
+)
 GROUP_NODES = _gauge("group_nodes", "nodes", "Nodes of a node group.", "policy", "group")
 GROUP_HELD = _gauge(
     "group_held_addresses", "addresses", "Addresses held by a node group.", "policy", "group"
@@ -126,6 +135,129 @@ SUBNET_USABLE = _gauge(
     "subnet",
     "zone",
 )
+SUBNET_SHORT_BELOW = _gauge(
+    "subnet_short_below_ratio",
+    "ratio",
+    "Share of free addresses below which a subnet is short: spec.subnets.brake.freeBelow.",
+    "policy",
+)
+SUBNET_EXHAUSTED = _gauge(
+    "subnet_exhausted_timestamp_seconds",
+    "seconds since the epoch",
+    "When a subnet will have no free address left, as things are; bound is early, likely or late."
+    " Left out where nothing is foreseen, and late where it may as well never be.",
+    "policy",
+    "subnet",
+    "zone",
+    "bound",
+)
+SUBNET_LEANEST_EXHAUSTED = _gauge(
+    "subnet_leanest_exhausted_timestamp_seconds",
+    "seconds since the epoch",
+    "When a subnet will have no free address left even with the leanest targets within bounds;"
+    " bound is early, likely or late. Left out where nothing is foreseen.",
+    "policy",
+    "subnet",
+    "zone",
+    "bound",
+)
+SUBNET_HEADROOM = _gauge(
+    "subnet_headroom_nodes",
+    "nodes",
+    "Nodes of a group that still fit into a subnet, with the settings in_force and with the"
+    " recommended ones.",
+    "policy",
+    "subnet",
+    "zone",
+    "group",
+    "setting",
+)
+ZONE_EXHAUSTED = _gauge(
+    "zone_exhausted_timestamp_seconds",
+    "seconds since the epoch",
+    "When no subnet of a zone will have a free address left; bound is early, likely or late. Left"
+    " out where nothing is foreseen.",
+    "policy",
+    "zone",
+    "bound",
+)
+ZONE_LOSS_SHORT = _gauge(
+    "zone_loss_missing_addresses",
+    "addresses",
+    "Addresses that the other zones lack for the nodes of a zone that is lost, with the settings"
+    " in_force and with the recommended ones.",
+    "policy",
+    "zone",
+    "setting",
+)
+BRAKE_STEP = _gauge(
+    "brake_step",
+    "steps",
+    "How far the choice has moved toward fewer addresses because subnets are short: 0 not at all,"
+    " 3 to the leanest targets within bounds.",
+    "policy",
+)
+SUBNET_READ = _gauge(
+    "subnet_read_timestamp_seconds",
+    "seconds since the epoch",
+    "When EC2 told the free addresses of a subnet.",
+    "policy",
+    "subnet",
+    "zone",
+)
+SUBNET_HELD = _gauge(
+    "subnet_held_addresses",
+    "addresses",
+    "Addresses of a subnet by who holds them: this cluster's assigned, warm, unclear and"
+    " eni-primaries, other-clusters, and all others by kind.",
+    "policy",
+    "subnet",
+    "zone",
+    "holder",
+)
+SUBNET_UNACCOUNTED = _gauge(
+    "subnet_unaccounted_addresses",
+    "addresses",
+    "Mismatch: usable addresses of a subnet that are neither free nor held by an ENI that is"
+    " listed; below zero if more are.",
+    "policy",
+    "subnet",
+    "zone",
+)
+SUBNET_LISTED = _gauge(
+    "subnet_listed_timestamp_seconds",
+    "seconds since the epoch",
+    "When the ENIs in a subnet were listed.",
+    "policy",
+    "subnet",
+    "zone",
+)
+SUBNET_BLOCKS = _gauge(
+    "subnet_free_blocks",
+    "/28 blocks",
+    "Whole free /28 blocks of a subnet; kind is reserved (for prefixes) or open.",
+    "policy",
+    "subnet",
+    "zone",
+    "kind",
+)
+SUBNET_FRAGMENTATION = _gauge(
+    "subnet_fragmentation_ratio",
+    "ratio",
+    "Share of a subnet's free addresses that are in no whole free /28 block.",
+    "policy",
+    "subnet",
+    "zone",
+)
+SUBNET_REFUSALS = _gauge(
+    "subnet_prefix_refusals",
+    "calls",
+    "Answers InsufficientCidrBlocks that nodes with ENIs in a subnet got since they were first"
+    " read.",
+    "policy",
+    "subnet",
+    "zone",
+)
 ENDPOINTS_LISTED = _gauge(
     "scrape_listed_endpoints", "endpoints", "aws-node pods whose metrics are to be read.", "policy"
 )
@@ -141,6 +273,12 @@ ENDPOINTS_STALE = _gauge(
 COVERAGE = _gauge(
     "scrape_coverage_ratio", "ratio", "Share of listed endpoints read lately.", "policy"
 )
+COVERAGE_NEEDED = _gauge(
+    "scrape_needed_ratio",
+    "ratio",
+    "Share of listed endpoints that must be read for anything to be written.",
+    "policy",
+)
 SOURCE_UP = _gauge(
     "source_up", "1 or 0", "Whether a source of facts answered last.", "policy", "source"
 )
@@ -151,11 +289,23 @@ SOURCE_SUCCESS = _gauge(
     "policy",
     "source",
 )
+CHECKPOINT_TIME = _gauge(
+    "checkpoint_timestamp_seconds",
+    "seconds since the epoch",
+    "Until when demand is kept on the cluster: what came later is lost with the operator.",
+    "policy",
+)
+CHECKPOINT_BYTES = _gauge(
+    "checkpoint_bytes", "bytes", "Size of the demand last kept on the cluster.", "policy"
+)
 LAST_PASS = _gauge(
     "last_pass_timestamp_seconds",
     "seconds since the epoch",
     "When a policy was last looked at.",
     "policy",
+)
+LEADER = _gauge(
+    "leader", "1 or 0", "Whether this operator is the one that acts. Of all, one has 1 at most."
 )
 BUILD_INFO = _gauge("build_info", "1", "Version of the operator. Always 1.", "version")
 
@@ -170,18 +320,63 @@ RESTORES = _counter(
     "policy",
     "outcome",
 )
+IMPORTED = _counter(
+    "imported_node_seconds",
+    "seconds",
+    "Demand taken up from Prometheus, summed over nodes.",
+    "policy",
+)
+IMPORT_LEFT_OUT = _counter(
+    "import_left_out_nodes",
+    "nodes",
+    "Nodes that are gone whose demand in Prometheus was left out, as no label tells their group.",
+    "policy",
+)
+CHECKPOINTS = _counter(
+    "checkpoints",
+    "checkpoints",
+    "Checkpoints of demand; outcome is Written, Restored, Failed, Dropped (damaged) or Newer (left"
+    " alone).",
+    "policy",
+    "outcome",
+)
+ADDS = _counter(
+    "cni_adds",
+    "requests",
+    "Requests for an address that aws-node got, the kubelet's tries anew included.",
+    "policy",
+    "group",
+)
+FAILED_ADDS = _counter(
+    "cni_failed_adds",
+    "requests",
+    "Requests for which aws-node had no address: starts of pods that were delayed.",
+    "policy",
+    "group",
+)
+CNI_EC2_CALLS = _counter(
+    "cni_ec2_calls", "calls", "Calls to EC2 that aws-node made.", "policy", "operation"
+)
+CNI_EC2_OVERLOADS = _counter(
+    "cni_ec2_overloads",
+    "calls",
+    "Calls of aws-node that EC2 refused for load, after all retries.",
+    "policy",
+    "operation",
+)
 EVENTS = _counter("events", "events", "Events posted, by reason.", "policy", "reason")
 API_CALLS = _counter(
     "api_calls",
     "calls",
-    "Calls made; kind is kubernetes, ec2 or scrape.",
+    "Calls made; kind is kubernetes, ec2, scrape or prometheus.",
     "kind",
     "operation",
 )
 API_ERRORS = _counter(
     "api_errors",
     "calls",
-    "Calls that failed; kind is kubernetes, ec2, scrape, or engine for a failed pass.",
+    "Calls that failed; kind is kubernetes, ec2, scrape, prometheus, or engine for a failed pass,"
+    " import or checkpoint.",
     "kind",
     "operation",
     "reason",
@@ -193,36 +388,7 @@ LOOP_DURATION = Metric(
     "Duration of one pass of observe, decide, act and account over all policies.",
 )
 
-GAUGES: tuple[Metric, ...] = (
-    NODES,
-    LEFT_OUT_NODES,
-    PODS,
-    HELD,
-    ASSIGNED,
-    WARM,
-    ENIS,
-    PRESENT_HELD,
-    PREDICTED_HELD,
-    SAVINGS,
-    EVIDENCE,
-    TARGET,
-    TARGETS_INFO,
-    CONDITION,
-    GROUP_NODES,
-    GROUP_HELD,
-    GROUP_ASSIGNED,
-    GROUP_WARM,
-    SUBNET_FREE,
-    SUBNET_USABLE,
-    ENDPOINTS_LISTED,
-    ENDPOINTS_READ,
-    ENDPOINTS_STALE,
-    COVERAGE,
-    SOURCE_UP,
-    SOURCE_SUCCESS,
-    LAST_PASS,
-    BUILD_INFO,
-)
-COUNTERS: tuple[Metric, ...] = (DECISIONS, CHANGES, RESTORES, EVENTS, API_CALLS, API_ERRORS)
-CATALOGUE: tuple[Metric, ...] = (*GAUGES, *COUNTERS, LOOP_DURATION)
-"""Every metric, in the order it is served and documented in."""
+CATALOGUE: tuple[Metric, ...] = tuple(one for one in vars().values() if isinstance(one, Metric))
+"""Every metric above, in the order it is served and documented in."""
+GAUGES = tuple(metric for metric in CATALOGUE if metric.kind is Kind.GAUGE)
+COUNTERS = tuple(metric for metric in CATALOGUE if metric.kind is Kind.COUNTER)

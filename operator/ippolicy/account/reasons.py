@@ -23,10 +23,23 @@ DECISION_REASONS: dict[Reason, DecisionReason] = {
     Reason.STARTS_FASTER: DecisionReason(
         False, "Targets that hold more addresses, as demand asks for, are about to be set."
     ),
+    Reason.SUBNET_PRESSURE: DecisionReason(
+        False,
+        "Subnets are short of addresses: leaner targets are about to be set, ahead of"
+        " spec.change.stabilization.",
+        "See the condition SubnetPressure for the subnets.",
+    ),
+    Reason.BRAKED: DecisionReason(
+        True,
+        "Subnets are short of addresses, and the targets in force hold no more than the leaner ones"
+        " that are recommended meanwhile.",
+        "See the condition SubnetPressure for the subnets.",
+    ),
     Reason.TARGETS_IN_PLACE: DecisionReason(True, "The targets in force are the recommended ones."),
     Reason.SAVING_TOO_SMALL: DecisionReason(
         True,
-        "The change would not repay the restart of every aws-node.",
+        "The change would not repay the restart of every aws-node, or too little is left of the"
+        " part of the day that it is for.",
         "Lower spec.change.minSaving to have smaller savings applied.",
     ),
     Reason.MODE_OFF: DecisionReason(True, "spec.mode is Off: the operator only watches."),
@@ -47,11 +60,14 @@ DECISION_REASONS: dict[Reason, DecisionReason] = {
         True, "Fewer addresses are advised, but not yet for spec.change.stabilization.", "Wait."
     ),
     Reason.COOLDOWN: DecisionReason(
-        True, "The last change is less than spec.change.cooldown ago.", "Wait."
+        True,
+        "The last change is less than spec.change.cooldown ago (an hour, where subnets are short).",
+        "Wait.",
     ),
     Reason.DAILY_LIMIT: DecisionReason(
         True,
-        "spec.change.maxPerDay changes were made in the last 24 hours.",
+        "spec.change.maxPerDay changes were made in the last 24 hours, or would be before a part of"
+        " the day that needs one.",
         "Wait, or raise spec.change.maxPerDay.",
     ),
     Reason.ROLLOUT_IN_PROGRESS: DecisionReason(False, "aws-node is being rolled out.", "Wait."),

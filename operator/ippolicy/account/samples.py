@@ -7,13 +7,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ippolicy.account import metrics
+from ippolicy.account.ahead_metrics import ahead_rows
 from ippolicy.account.metrics import Metric
 from ippolicy.account.status import saves, totals_of
 from ippolicy.account.view import View
 from ippolicy.account.words import env_text, shown_targets
+from ippolicy.act.checkpoints import CheckpointState
 from ippolicy.api import EnvKey
 from ippolicy.api.status import Condition
-from ippolicy.facts import Snapshot
+from ippolicy.decide.gate import wish_gate
+from ippolicy.decide.subnets.room import rooms
+from ippolicy.decide.subnets.split import splits
+from ippolicy.facts import PrefixRoom, Snapshot, SubnetSplit
 from ippolicy.ipamd import PoolSettings, WarmTargets
 
 
@@ -38,9 +43,13 @@ def samples(view: View, conditions: Sequence[Condition]) -> tuple[Sample, ...]:
         found += _totals(name, view.snapshot)
         found += _groups(name, view.snapshot)
         found += _subnets(name, view.snapshot)
+        found += (Sample(*row) for row in ahead_rows(view))
         found += _sources(name, view.snapshot)
         found += _recommendation(name, view)
         found += _in_force(name, view.snapshot)
+        found += _drift(name, view)
+        found += _needed(name, view)
+        found += _checkpoint(name, view.checkpoint)
     return tuple(found)
 
 
@@ -89,10 +98,32 @@ def _groups(name: str, snapshot: Snapshot) -> Iterator[Sample]:
 
 
 def _subnets(name: str, snapshot: Snapshot) -> Iterator[Sample]:
+    split_of, room_of = splits(snapshot), rooms(snapshot)
     for subnet in snapshot.subnets:
         labels = (name, subnet.subnet_id, subnet.zone)
         yield Sample(metrics.SUBNET_FREE, labels, float(subnet.free))
         yield Sample(metrics.SUBNET_USABLE, labels, float(subnet.usable))
+        yield Sample(metrics.SUBNET_READ, labels, subnet.read_at_s)
+        if (split := split_of.get(subnet.subnet_id)) is not None:
+            yield from _split(labels, split)
+        if (room := room_of.get(subnet.subnet_id)) is not None:
+            yield from _room(labels, room)
+
+
+def _split(labels: tuple[str, ...], split: SubnetSplit) -> Iterator[Sample]:
+    for holder, count in split.parts().items():
+        if holder not in ("free", "unaccounted"):
+            yield Sample(metrics.SUBNET_HELD, (*labels, holder), float(count))
+    yield Sample(metrics.SUBNET_UNACCOUNTED, labels, float(split.unaccounted))
+    yield Sample(metrics.SUBNET_LISTED, labels, split.read_at_s)
+
+
+def _room(labels: tuple[str, ...], room: PrefixRoom) -> Iterator[Sample]:
+    open_blocks = room.free_blocks - room.reserved_blocks
+    yield Sample(metrics.SUBNET_BLOCKS, (*labels, "reserved"), float(room.reserved_blocks))
+    yield Sample(metrics.SUBNET_BLOCKS, (*labels, "open"), float(open_blocks))
+    yield Sample(metrics.SUBNET_FRAGMENTATION, labels, room.fragmentation)
+    yield Sample(metrics.SUBNET_REFUSALS, labels, float(room.refusals))
 
 
 def _sources(name: str, snapshot: Snapshot) -> Iterator[Sample]:
@@ -114,10 +145,37 @@ def _recommendation(name: str, view: View) -> Iterator[Sample]:
     yield from _targets(name, "recommended", fleet.targets)
 
 
+def _checkpoint(name: str, checkpoint: CheckpointState) -> Iterator[Sample]:
+    if checkpoint.saved_at_s is not None:
+        yield Sample(metrics.CHECKPOINT_TIME, (name,), checkpoint.saved_at_s)
+    if checkpoint.size_bytes:
+        yield Sample(metrics.CHECKPOINT_BYTES, (name,), float(checkpoint.size_bytes))
+
+
 def _in_force(name: str, snapshot: Snapshot) -> Iterator[Sample]:
     if snapshot.daemon_set is not None:
         settings = PoolSettings.from_env(snapshot.daemon_set.literal_env())
         yield from _targets(name, "in_force", settings.targets)
+        yield Sample(metrics.PREFIX_DELEGATION, (name,), float(settings.prefix_delegation))
+
+
+def _drift(name: str, view: View) -> Iterator[Sample]:
+    """Whether what was set last still stands; of a policy that is to set anything at all."""
+    facts, last = view.snapshot.daemon_set, view.last_change
+    if facts is None or last is None or wish_gate(view.policy) is not None:
+        return
+    env = facts.literal_env()
+    drifted = view.change_under_way is None and any(
+        env.get(key) != value for key, value in last.after.items()
+    )
+    yield Sample(metrics.TARGETS_DRIFTED, (name,), float(drifted))
+
+
+def _needed(name: str, view: View) -> Iterator[Sample]:
+    """The limits that figures are held to."""
+    yield Sample(metrics.COVERAGE_NEEDED, (name,), view.min_coverage)
+    free_below = view.policy.spec.subnets.brake.free_below.fraction
+    yield Sample(metrics.SUBNET_SHORT_BELOW, (name,), free_below)
 
 
 def _targets(name: str, state: str, targets: WarmTargets) -> Iterator[Sample]:

@@ -7,29 +7,34 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ippolicy.account.ahead import brake_status, dead_end_statuses, prefix_mode, zone_statuses
 from ippolicy.account.conditions import conditions
+from ippolicy.account.notes import cni_text
+from ippolicy.account.subnets import MAX_SUBNETS, subnet_statuses, tightest_first
 from ippolicy.account.view import View
 from ippolicy.account.words import env_text, one_line, percent, shown_targets, span, timestamp
 from ippolicy.api import EnvKey
 from ippolicy.api.status import (
     ChangeStatus,
+    DayPartStatus,
     DecisionStatus,
     Effect,
     GroupStatus,
+    OptionStatus,
     PolicyStatus,
     RecommendationStatus,
+    ScheduleStatus,
     Setting,
-    SubnetStatus,
     Totals,
 )
-from ippolicy.decide.types import Decision, GroupAdvice, Prediction, Recommendation
-from ippolicy.facts import Change, DaemonSetFacts, Snapshot, SubnetFacts
+from ippolicy.decide.types import DayPlan, Decision, GroupAdvice, Prediction, Recommendation
+from ippolicy.facts import Change, DaemonSetFacts, Snapshot
 
 MAX_BYTES = 64 * 1024
 MAX_GROUPS = 50
-MAX_SUBNETS = 100
 MAX_CHANGES = 20
 MAX_TRAPS = 10
+MAX_OPTIONS = 5
 _NAME_LENGTH = 63
 _VALUE_LENGTH = 40
 _TEXT_LENGTH = 300
@@ -42,11 +47,12 @@ def status_document(view: View, previous: Mapping[str, Any], now_s: float) -> di
     """
     snapshot, decision = view.snapshot, view.decision
     groups = _groups(snapshot, decision.groups if decision else ())
-    subnets = sorted(snapshot.subnets, key=lambda s: (s.free / max(1, s.usable), s.subnet_id))
+    subnets = tightest_first(snapshot)
     status = PolicyStatus(
         observed_generation=view.policy.generation,
         observed_time=timestamp(now_s),
         daemon_set=view.left_behind or str(view.policy.spec.daemon_set_ref),
+        cni=cni_text(snapshot.cni),
         conditions=conditions(view, _list(previous, "conditions"), now_s),
         totals=totals_of(snapshot),
         in_force=_in_force(snapshot.daemon_set),
@@ -54,9 +60,13 @@ def status_document(view: View, previous: Mapping[str, Any], now_s: float) -> di
         decision=_decision(decision),
         groups=tuple(groups[:MAX_GROUPS]),
         more_groups=max(0, len(groups) - MAX_GROUPS),
-        subnets=tuple(_subnet(subnet) for subnet in subnets[:MAX_SUBNETS]),
+        subnets=subnet_statuses(snapshot, view.ahead),
         more_subnets=max(0, len(subnets) - MAX_SUBNETS),
         subnet_left=f"{subnets[0].free} ({subnets[0].subnet_id})" if subnets else None,
+        zones=zone_statuses(view),
+        brake=brake_status(view),
+        dead_ends=dead_end_statuses(view),
+        prefix_mode=prefix_mode(view),
         changes=_changes(view),
         traps=_traps(decision),
     )
@@ -144,6 +154,38 @@ def _recommendation(decision: Decision | None) -> RecommendationStatus | None:
         saves=saves(fleet),
         observed=span(fleet.evidence.observed_s),
         evidence=one_line(fleet.evidence.message, _TEXT_LENGTH),
+        raised=one_line(fleet.raised, _TEXT_LENGTH) or None,
+        schedule=_schedule(fleet.plan),
+        options=tuple(
+            OptionStatus(
+                text=env_text(option.targets),
+                held=round(option.held),
+                delayed=percent(option.delayed_share),
+                calls_per_minute=f"{option.calls_per_minute:.3g}",
+                why=option.why,
+            )
+            for option in fleet.runners_up[:MAX_OPTIONS]
+        ),
+    )
+
+
+def _schedule(plan: DayPlan | None) -> ScheduleStatus | None:
+    if plan is None:
+        return None
+    schedule = plan.schedule
+    return ScheduleStatus(
+        parts=tuple(
+            DayPartStatus(
+                start=f"{part.start_hour:02}:00",
+                text=env_text(part.targets),
+                held=round(part.held),
+            )
+            for part in schedule.parts
+        ),
+        now=f"{plan.part.start_hour:02}:00",
+        next_switch=timestamp(plan.until_s),
+        held=round(schedule.held),
+        saves=round(schedule.single_held - schedule.held),
     )
 
 
@@ -195,16 +237,6 @@ def _groups(snapshot: Snapshot, advice: Sequence[GroupAdvice]) -> list[GroupStat
         )
         for group in sorted(advice, key=lambda group: (-group.nodes, group.group))
     ]
-
-
-def _subnet(subnet: SubnetFacts) -> SubnetStatus:
-    return SubnetStatus(
-        id=subnet.subnet_id,
-        zone=subnet.zone,
-        cidr=subnet.cidr,
-        free=subnet.free,
-        usable=subnet.usable,
-    )
 
 
 def _changes(view: View) -> tuple[ChangeStatus, ...]:

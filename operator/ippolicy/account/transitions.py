@@ -11,6 +11,7 @@ from ippolicy.account.faults import faults
 from ippolicy.account.status import saves
 from ippolicy.account.view import View
 from ippolicy.account.words import env_text
+from ippolicy.act.checkpoints import CheckpointTrouble
 from ippolicy.act.outcome import OutcomeKind
 from ippolicy.facts import Change, ChangePhase
 
@@ -35,6 +36,7 @@ def transitions(
         *_change(view, before),
         *_conflict(view),
         *_faults(view, before, after),
+        *_checkpoint(view),
         *_pause(before, after),
     )
 
@@ -82,6 +84,11 @@ def _faults(view: View, before: Mapping[str, Any], after: Mapping[str, Any]) -> 
         yield events.degraded("; ".join(fault.message for fault in others))
     if _status(before, "Degraded") == "True" and _status(after, "Degraded") == "False":
         yield events.recovered()
+
+
+def _checkpoint(view: View) -> Iterator[Event]:
+    if view.checkpoint.trouble is CheckpointTrouble.DROPPED:
+        yield events.checkpoint_dropped(view.checkpoint.message)
 
 
 def _pause(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Event]:

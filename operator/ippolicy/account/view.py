@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ippolicy.act.checkpoints import NO_CHECKPOINT, CheckpointState
 from ippolicy.act.outcome import Outcome
 from ippolicy.act.rollout import RolloutState
 from ippolicy.api import IPPolicy
+from ippolicy.decide.subnets.ahead import Ahead
 from ippolicy.decide.types import Decision
 from ippolicy.facts import Change, ChangePhase, Record, Snapshot
 
@@ -18,21 +20,24 @@ class View:
     """One pass over one policy: all that is shown to people is made of it.
 
     `rival` names the older policy that acts on the same DaemonSet, in which case there is no
-    `decision`. `outcome` is None when nothing was to be carried out. `rollout` says how far the
-    change under way is, if there is one. `min_coverage` is the share of metrics endpoints that must
-    have been read. `left_behind` names the DaemonSet that the policy was about before, while its
-    originals are not back yet.
+    `decision`, nor is it told what is `ahead`. `outcome` is None when nothing was to be carried
+    out. `rollout` says how far the change under way is, if there is one. `min_coverage` is the
+    share of metrics endpoints that must have been read. `left_behind` names the DaemonSet that the
+    policy was about before, while its originals are not back yet. `checkpoint` is how the kept
+    demand stands.
     """
 
     policy: IPPolicy
     snapshot: Snapshot
     decision: Decision | None = None
+    ahead: Ahead | None = None
     record: Record | None = None
     outcome: Outcome | None = None
     rival: str | None = None
     rollout: RolloutState | None = None
     min_coverage: float = 0.8
     left_behind: str | None = None
+    checkpoint: CheckpointState = NO_CHECKPOINT
 
     @property
     def now_s(self) -> float:

@@ -9,9 +9,11 @@ policy.spec.objective.delayed_starts_limit   # 0.005
 from __future__ import annotations
 
 from ippolicy.api.policy import IPPolicy
+from ippolicy.api.prometheus import Prometheus, SigV4
 from ippolicy.api.quantities import Duration, Share
 from ippolicy.api.spec import (
     API_VERSION,
+    FINALIZER,
     GROUP,
     KIND,
     PAUSED_ANNOTATION,
@@ -39,6 +41,7 @@ from ippolicy.api.validate import problems
 
 __all__ = [
     "API_VERSION",
+    "FINALIZER",
     "GROUP",
     "KIND",
     "PAUSED_ANNOTATION",
@@ -59,7 +62,9 @@ __all__ = [
     "Objective",
     "OnDelete",
     "PolicySpec",
+    "Prometheus",
     "Share",
+    "SigV4",
     "SubnetSelector",
     "Subnets",
     "WarmIPBounds",

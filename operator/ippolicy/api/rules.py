@@ -6,6 +6,7 @@ the `RULES` of its `Part`. Either way the message is the same, and the CRD is ge
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
@@ -20,6 +21,8 @@ from pydantic import (
 )
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import PydanticCustomError, core_schema
+
+from ippolicy.api.quantities import DURATION_PATTERN, Duration
 
 VALIDATIONS = "x-kubernetes-validations"
 _INITIALS = {"ip": "IP", "ec2": "EC2", "eni": "ENI", "enis": "ENIs", "uid": "UID", "id": "ID"}
@@ -75,6 +78,27 @@ class Rule:
     ) -> JsonSchemaValue:
         shown = handler(schema)
         return {**shown, VALIDATIONS: [*shown.get(VALIDATIONS, ()), self.as_cel()]}
+
+
+def span(least: str, most: str) -> Rule:
+    """A duration from `least` to `most`, both included."""
+    low_s, high_s = Duration(least).seconds, Duration(most).seconds
+    return Rule(
+        cel=f"self.matches('{DURATION_PATTERN}') && duration(self) >= duration('{least}')"
+        f" && duration(self) <= duration('{most}')",
+        message=f"must be a duration from {least} to {most}, such as 30s, 15m, 1h30m or 24h",
+        holds=lambda value: low_s <= value.seconds <= high_s,
+    )
+
+
+def matches(pattern: str, message: str) -> Rule:
+    """Text that is `pattern` from end to end, a regular expression without backslashes."""
+    compiled = re.compile(pattern, re.ASCII)
+    return Rule(
+        cel=f"self.matches('^{pattern}$')",
+        message=message,
+        holds=lambda value: compiled.fullmatch(value) is not None,
+    )
 
 
 @dataclass(frozen=True, slots=True)

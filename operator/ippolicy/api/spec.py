@@ -6,15 +6,15 @@ docstring below is what `kubectl explain` shows. An empty spec is a useful polic
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, ClassVar
 
 from pydantic import Field, Strict, StringConstraints
 
+from ippolicy.api.prometheus import Prometheus
 from ippolicy.api.quantities import DURATION_PATTERN, SHARE_PATTERN, Duration, Share
-from ippolicy.api.rules import UNIQUE, Part, Rule
+from ippolicy.api.rules import UNIQUE, Part, Rule, matches, span
 
 GROUP = "ippolicy.dev"
 VERSION = "v1alpha1"
@@ -22,6 +22,7 @@ KIND = "IPPolicy"
 PLURAL = "ippolicies"
 API_VERSION = f"{GROUP}/{VERSION}"
 PAUSED_ANNOTATION = f"{GROUP}/paused"
+FINALIZER = f"{GROUP}/restore"
 
 
 class Mode(StrEnum):
@@ -74,32 +75,13 @@ GOAL_LIMITS: Mapping[Goal, tuple[Share, int]] = {
 Count = Annotated[int, Strict()]
 
 
-def _span(least: str, most: str) -> Rule:
-    low_s, high_s = Duration(least).seconds, Duration(most).seconds
-    return Rule(
-        cel=f"self.matches('{DURATION_PATTERN}') && duration(self) >= duration('{least}')"
-        f" && duration(self) <= duration('{most}')",
-        message=f"must be a duration from {least} to {most}, such as 30s, 15m, 1h30m or 24h",
-        holds=lambda value: low_s <= value.seconds <= high_s,
-    )
-
-
-def _matches(pattern: str, message: str) -> Rule:
-    compiled = re.compile(pattern, re.ASCII)
-    return Rule(
-        cel=f"self.matches('^{pattern}$')",
-        message=message,
-        holds=lambda value: compiled.fullmatch(value) is not None,
-    )
-
-
-_NAMESPACE = _matches(
+_NAMESPACE = matches(
     "[a-z0-9]([-a-z0-9]*[a-z0-9])?", "must be the name of a namespace, such as kube-system"
 )
-_OBJECT_NAME = _matches(
+_OBJECT_NAME = matches(
     "[a-z0-9]([-a-z0-9.]*[a-z0-9])?", "must be the name of a DaemonSet, such as aws-node"
 )
-_SUBNET_ID = _matches(
+_SUBNET_ID = matches(
     "subnet-[0-9a-f]{8,17}", "must be a subnet id such as subnet-0123456789abcdef0"
 )
 _SHARE_RULE = Rule(
@@ -150,7 +132,7 @@ class Objective(Part):
     is left out."""
     max_ec2_calls_per_minute: Annotated[Count, Field(ge=1, le=100_000)] | None = None
     """Mutating EC2 calls a minute by all aws-node pods of the cluster together. The goal sets it
-    when it is left out. Kept where the operator chooses by replay (IPPOLICY_CHOICE=replay)."""
+    when it is left out."""
 
     @property
     def delayed_starts_limit(self) -> float:
@@ -202,8 +184,7 @@ class Bounds(Part):
     minimum_ip_target: MinimumIPBounds = MinimumIPBounds()
     """Bounds of MINIMUM_IP_TARGET: addresses a node holds at least."""
     warm_prefix_target: WarmPrefixBounds = WarmPrefixBounds()
-    """Bounds of WARM_PREFIX_TARGET: /28 prefixes a node keeps spare in prefix mode. It is only
-    chosen by replay (IPPOLICY_CHOICE=replay)."""
+    """Bounds of WARM_PREFIX_TARGET: /28 prefixes a node keeps spare in prefix mode."""
 
 
 class Demand(Part):
@@ -218,12 +199,30 @@ class Demand(Part):
             " (one left out has its default)",
             holds=lambda demand: demand.min_evidence.seconds <= demand.window.seconds,
         ),
+        Rule(
+            cel="!has(self.prometheus) || !has(self.prometheus.window)"
+            f" || !self.prometheus.window.matches('{DURATION_PATTERN}')"
+            f" || !self.window.matches('{DURATION_PATTERN}')"
+            " || duration(self.prometheus.window) <= duration(self.window)",
+            message="prometheus.window must be at most window: lower it, or widen window (which has"
+            " its default if it is left out)",
+            holds=lambda demand: (
+                demand.prometheus is None
+                or demand.prometheus.window is None
+                or demand.prometheus.window.seconds <= demand.window.seconds
+            ),
+        ),
     )
-    window: Annotated[Duration, _span("1s", "720h")] = Duration("24h")
-    """How far back demand counts, from 1s to 720h."""
-    min_evidence: Annotated[Duration, _span("1s", "720h")] = Duration("1h")
+    window: Annotated[Duration, span("1s", "720h")] = Duration("24h")
+    """How far back demand counts, from 1s to 720h. From 96h on, targets may go by the time of day:
+    three whole days are needed, besides that under way."""
+    min_evidence: Annotated[Duration, span("1s", "720h")] = Duration("1h")
     """How long demand must have been watched before anything is written, from 1s to 720h, at most
-    the window."""
+    the window. Fewer than 6 nodes must be watched for longer: so long that it makes as many node
+    hours as 6 nodes would."""
+    prometheus: Prometheus | None = None
+    """A Prometheus that has scraped aws-node, so that the window is filled at the start instead of
+    by waiting."""
 
 
 class SubnetSelector(Part):
@@ -247,9 +246,28 @@ class SubnetSelector(Part):
     """Tags, key to value, all of which a subnet must carry."""
 
 
+class Brake(Part):
+    """When the choice moves toward fewer held addresses, whatever pod starts it delays.
+
+    It does so in steps, within the bounds, ahead of change.stabilization and of windows; and goes
+    back once no subnet has been short for an hour. A share of 0% or a time of 0s turns that part
+    off.
+    """
+
+    free_below: Annotated[Share, _SHARE_RULE] = Share("10%")
+    """A subnet is short when a smaller share of its addresses is free, with the targets chosen."""
+    exhausted_within: Annotated[Duration, span("0s", "168h")] = Duration("6h")
+    """A subnet is short when it will likely be exhausted within this time, from 0s to 168h."""
+
+
 class Subnets(Part):
     """Where the addresses come from."""
 
+    quota: Annotated[Count, Field(ge=1, le=16_777_216)] | None = None
+    """Addresses that this cluster may hold in each subnet, which it shares with others: a subnet
+    counts as having no more than this. Left out, all of them."""
+    brake: Brake = Brake()
+    """When the choice moves toward fewer held addresses, whatever pod starts it delays."""
     selector: SubnetSelector = SubnetSelector()
     """Which subnets to account for. Empty: those that the nodes' ENIs are in."""
 
@@ -258,13 +276,15 @@ class ChangePolicy(Part):
     """When the settings in force may be changed."""
 
     min_saving: Annotated[Share, _SHARE_RULE] = Share("5%")
-    """Least share of the addresses held now that a change must save: it restarts every aws-node."""
-    stabilization: Annotated[Duration, _span("0s", "24h")] = Duration("30m")
+    """Least share of the addresses held now that a change must save in the mean over the day after
+    it, its rollout counted in: it restarts every aws-node."""
+    stabilization: Annotated[Duration, span("0s", "24h")] = Duration("30m")
     """How long a smaller recommendation must have stood before it is applied, from 0s to 24h."""
-    cooldown: Annotated[Duration, _span("0s", "168h")] = Duration("1h")
+    cooldown: Annotated[Duration, span("0s", "168h")] = Duration("1h")
     """Least time between two changes, from 0s to 168h."""
     max_per_day: Annotated[Count, Field(ge=1, le=48)] = 2
-    """Most changes in any 24 hours."""
+    """Most changes in any 24 hours. With 2 or more, targets may go by the time of day, where that
+    repays the restarts; see demand.window."""
 
 
 class Apply(Part):
@@ -286,8 +306,8 @@ class PolicySpec(Part):
     """What a user asks for. Every field has a default."""
 
     mode: Mode = Mode.RECOMMEND
-    """Off only watches. Recommend shows in the status what it would set and never writes anything
-    else. Apply also sets it."""
+    """Off only watches. Recommend shows in the status what it would set, and keeps the demand seen
+    in a ConfigMap of the operator's own. Apply also sets it."""
     daemon_set_ref: DaemonSetReference = DaemonSetReference()
     """The DaemonSet that runs aws-node."""
     objective: Objective = Objective()

@@ -32,6 +32,7 @@ _LIMITS = {
     "less_than_equal": (
         "Invalid value: {value}: {path} in body should be less than or equal to {le}"
     ),
+    "missing": "Required value",
     "string_too_long": "Too long: may not be more than {max_length} bytes",
     "too_long": "Too many: {size}: must have at most {max_length} items",
 }

@@ -1,4 +1,4 @@
-"""`ippolicy`: run the operator, or see it at work in the sandbox."""
+"""`ippolicy`: run the operator, see it at work in the sandbox, ask what settings would do."""
 
 from __future__ import annotations
 
@@ -8,11 +8,17 @@ from pathlib import Path
 import click
 
 from ippolicy import __version__
+from ippolicy.cli.completion import completion
+from ippolicy.cli.explain import explain
+from ippolicy.cli.plan import plan
 from ippolicy.cli.restore import restore
 from ippolicy.cli.run import run
-from ippolicy.errors import IPPolicyError
+from ippolicy.cli.simulate import simulate
+from ippolicy.errors import InvalidInput, InvalidPolicy, IPPolicyError, ModelError
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+FAILED, BAD_INPUT = 1, 2
+_BAD_INPUT_ERRORS = (InvalidInput, InvalidPolicy, ModelError)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})
@@ -20,12 +26,17 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 def cli() -> None:
     """Choose, apply and prove the warm IP targets of the Amazon VPC CNI.
 
-    Shell completion: eval "$(_IPPOLICY_COMPLETE=bash_source ippolicy)" (or zsh_source,
-    fish_source).
+    Every command has examples in its --help. Exit status: 0 done, 1 failed, 2 bad input.
     """
 
 
-@cli.command()
+@cli.command(
+    epilog="""\b
+Examples:
+  ippolicy demo
+  ippolicy demo --speed 10 --json figures.json
+"""
+)
 @click.option(
     "--json",
     "json_file",
@@ -55,14 +66,17 @@ def demo(json_file: Path | None, speed: float) -> None:
     sys.exit(run_story(json_file=json_file, speed=speed))
 
 
-cli.add_command(run)
-cli.add_command(restore)
+for command in (run, restore, simulate, plan, explain, completion):
+    cli.add_command(command)
 
 
 def main() -> None:
     """Entry point: errors of ours end as one line, Ctrl-C as 130, neither as a traceback."""
     try:
         code = cli.main(prog_name="ippolicy", standalone_mode=False)
+    except click.UsageError as error:
+        _show_usage(error)
+        sys.exit(error.exit_code)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
@@ -70,5 +84,14 @@ def main() -> None:
         sys.exit(INTERRUPTED)
     except IPPolicyError as error:
         click.echo(f"ippolicy: {error}", err=True)
-        sys.exit(1)
+        sys.exit(BAD_INPUT if isinstance(error, _BAD_INPUT_ERRORS) else FAILED)
     sys.exit(code)
+
+
+def _show_usage(error: click.UsageError) -> None:
+    message = error.format_message()
+    if "\n" in message:  # a command without arguments shows its help
+        error.show()
+        return
+    where = error.ctx.command_path if error.ctx else "ippolicy"
+    click.echo(f"ippolicy: {message} See {where} --help.", err=True)

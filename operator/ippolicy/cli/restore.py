@@ -10,7 +10,13 @@ from ippolicy.errors import ActError
 from ippolicy.facts import DaemonSetRef
 
 
-@click.command()
+@click.command(
+    epilog="""\b
+Examples:
+  ippolicy restore
+  ippolicy restore --namespace kube-system --name aws-node --context staging
+"""
+)
 @click.option(
     "--namespace", "-n", default="kube-system", show_default=True, help="Of the DaemonSet."
 )

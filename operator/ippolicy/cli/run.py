@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable
-from importlib.util import find_spec
 from typing import Any
 
 import click
 
 from ippolicy import kube, log
 from ippolicy.errors import InvalidSetting
+from ippolicy.ipamd.fast import can_compile
 from ippolicy.settings import PREFIX, Settings, load
 
 
@@ -22,7 +23,13 @@ def _flags(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-@click.command()
+@click.command(
+    epilog="""\b
+Examples:
+  ippolicy run
+  IPPOLICY_LOG_LEVEL=debug ippolicy run --interval 30s --http-host 127.0.0.1
+"""
+)
 @_flags
 def run(**flags: Any) -> None:
     """Run the operator until SIGTERM or Ctrl-C.
@@ -31,16 +38,12 @@ def run(**flags: Any) -> None:
     AWS_REGION, AWS_ENDPOINT_URL and the usual chain of credentials.
     """
     settings = load(os.environ, {name: value for name, value in flags.items() if value is not None})
-    if settings.choice == "replay" and find_spec("numba") is None:
-        raise InvalidSetting(
-            f"{PREFIX}CHOICE=replay needs numba: pip install 'ippolicy-operator[replay]'"
-        )
+    if settings.choice == "replay" and not can_compile():
+        raise InvalidSetting(f"{PREFIX}CHOICE=replay needs numba: install it, or set it to rule")
     log.configure(level=settings.log_level, style=settings.log_format)
 
     kube.load_configuration()  # says what is missing while there is somebody to read it
 
-    import kopf
+    from ippolicy.handlers import serve
 
-    import ippolicy.handlers  # noqa: F401  (registers the handlers)
-
-    kopf.run(standalone=True, clusterwide=True, memo=kopf.Memo(settings=settings))
+    asyncio.run(serve(settings))

@@ -6,45 +6,32 @@ EC2 knows, nothing can be replayed, and the rule stands in.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final
 
-from ippolicy.api import EnvKey, IPPolicy
 from ippolicy.decide import rule
+from ippolicy.decide.ask import Ask
 from ippolicy.decide.demand import profile
-from ippolicy.decide.objective import SURE_SHARE, Objective
+from ippolicy.decide.environment import shown
+from ippolicy.decide.evidence import evidence_of
+from ippolicy.decide.floor import (
+    MEASURED,
+    Floor,
+    Floors,
+    TooLean,
+    floors_of,
+    keeps,
+    slots_of,
+    too_lean,
+)
 from ippolicy.decide.predict import predict, present_use
-from ippolicy.decide.question import Advice, Choice, Question, Searched
-from ippolicy.decide.search import choose
-from ippolicy.decide.types import Evidence, GroupAdvice, Prediction, Recommendation
-from ippolicy.decide.units import units_of
-from ippolicy.facts import DaemonSetFacts, NodeFacts, NodeTrace, Snapshot
-from ippolicy.facts.daemonset import FIELD_MANAGER
-from ippolicy.ipamd import PoolSettings, WarmTargets
-
-LATELY_SHARE: Final = 0.1
-"""Where change.stabilization is less than this share of the demand seen, what it saw last cannot
-sway the choice, and what demand asked for before is not looked at apart."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """What recommendations rest on."""
-
-    policy: IPPolicy
-    snapshot: Snapshot
-    daemon_set: DaemonSetFacts
-    settings: PoolSettings
-    traces: Sequence[NodeTrace]
-    searched: Searched | None
-    by_replay: bool
-
-    @property
-    def now_s(self) -> float:
-        """The moment of the snapshot."""
-        return self.snapshot.taken_at_s
+from ippolicy.decide.question import Advice, Choice, Searched
+from ippolicy.decide.restart import rollout_s
+from ippolicy.decide.searching import searched_for
+from ippolicy.decide.timetable import DayAsk, day_searched, plan_of
+from ippolicy.decide.types import GroupAdvice, Recommendation
+from ippolicy.facts import NodeFacts, NodeTrace
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +50,14 @@ def advise(ask: Ask) -> Advised:
     change.stabilization: what demand asked for at the start of it counts too, worked out anew
     from what was known then, never from what was recommended before.
     """
-    searched = _searched(ask)
+    lean = too_lean(
+        ask.signals,
+        ask.traces,
+        limit=ask.policy.spec.objective.delayed_starts_limit,
+        now_s=ask.now_s,
+    )
+    floors = floors_of(lean, ask.snapshot, ask.settings)
+    searched = searched_for(ask, floors) if ask.by_replay else None
     choice = searched.choice if searched else None
     nodes: dict[str, list[NodeFacts]] = defaultdict(list)
     for node in ask.snapshot.nodes:
@@ -72,154 +66,180 @@ def advise(ask: Ask) -> Advised:
     for trace in ask.traces:
         traces[trace.group].append(trace)
     pods = ask.snapshot.pods_per_node
-    own = choice.groups if choice else {}
-    fleet = _recommend(
-        ask, choice, choice.fleet if choice else None, ask.snapshot.nodes, ask.traces
-    )
+    room = _Room(ask, choice, floors, lean)
+    fleet = room.recommend(None, ask.snapshot.nodes, ask.traces)
+    if searched is not None:
+        fleet, searched = _by_time_of_day(ask, fleet, searched)
     groups = tuple(
         GroupAdvice(
             group=group,
             nodes=len(members),
             pods=sum(pods.get(node.name, 0) for node in members),
-            recommendation=_recommend(ask, choice, own.get(group), members, traces[group]),
+            recommendation=room.recommend(group, members, traces[group]),
         )
         for group, members in sorted(nodes.items())
     )
     return Advised(fleet, groups, searched)
 
 
-def _searched(ask: Ask) -> Searched | None:
-    """The answer that still stands, or a new one; None where nothing is or can be replayed."""
-    if not ask.by_replay:
-        return None
-    asked = _question(ask, {})
-    if ask.searched is not None and ask.searched.answers(asked, ask.now_s):
-        return ask.searched
-    observed_s = _observed_s(ask.traces)
-    stabilization_s = ask.policy.spec.change.stabilization.seconds
-    moments = [ask.now_s]
-    if stabilization_s > LATELY_SHARE * observed_s:
-        moments.append(ask.now_s - stabilization_s)
-    units = [
-        units_of(ask.snapshot, ask.snapshot.nodes, ask.traces, until_s=moment_s)
-        for moment_s in moments
-    ]
-    peaks: dict[str, int] = defaultdict(int)
-    for unit in units[0]:
-        peaks[unit.group] = max(peaks[unit.group], unit.peak)
-    question = _question(ask, peaks)
-    choice = choose(units, question)
-    return None if choice is None else Searched(question, choice, ask.now_s, observed_s)
-
-
-def _question(ask: Ask, peaks: Mapping[str, int]) -> Question:
+def _by_time_of_day(
+    ask: Ask, fleet: Recommendation, searched: Searched
+) -> tuple[Recommendation, Searched]:
+    """The recommendation for this part of the day, where a schedule of several is worth it."""
     spec = ask.policy.spec
-    holders = set(ask.daemon_set.owners.get(EnvKey.WARM_PREFIX_TARGET, ()))
-    anchors = {group: WarmTargets(warm_ip=1, minimum_ip=peak) for group, peak in peaks.items()}
-    return Question(
-        present=ask.settings,
-        bounds=spec.bounds,
-        objective=Objective(
-            spec.objective.delayed_starts_limit, float(spec.objective.ec2_calls_per_minute_limit)
-        ),
-        nodes=Counter(node.group for node in ask.snapshot.nodes),
-        anchor=WarmTargets(warm_ip=1, minimum_ip=max(peaks.values(), default=0)),
-        anchors=anchors,
-        may_write_prefix=holders <= {FIELD_MANAGER}
-        or EnvKey.WARM_PREFIX_TARGET in spec.apply.take_over,
+    asked = DayAsk(
+        snapshot=ask.snapshot,
+        daemon_set=ask.daemon_set,
+        traces=ask.traces,
+        question=searched.question,
+        day=searched.day,
+        window_s=spec.demand.window.seconds,
+        max_per_day=spec.change.max_per_day,
+        min_saving=spec.change.min_saving.fraction,
+        cooldown_s=spec.change.cooldown.seconds,
     )
-
-
-def _recommend(
-    ask: Ask,
-    choice: Choice | None,
-    advice: Advice | None,
-    nodes: Sequence[NodeFacts],
-    traces: Sequence[NodeTrace],
-) -> Recommendation:
-    if choice is None or advice is None:
-        return _by_rule(ask, nodes, traces)
-    now = present_use(ask.snapshot, nodes)
-    then = predict(ask.snapshot, nodes, ask.settings, advice.chosen.targets)
-    return Recommendation(
-        targets=advice.chosen.targets,
-        lower=advice.lower,
-        upper=advice.upper,
-        uncapped=advice.uncapped,
-        binding=advice.binding,
-        present=replace(
-            now,
-            mean_held=advice.present.held,
-            delayed_share=advice.present.delayed_share,
-            ec2_calls_per_minute=advice.present.calls_per_minute,
-        ),
+    day = day_searched(asked)
+    if day is not searched.day:
+        searched = replace(searched, day=day)
+    plan = plan_of(asked, day) if day is not None else None
+    if plan is None:
+        return fleet, searched
+    targets = plan.part.targets
+    then = predict(ask.snapshot, ask.snapshot.nodes, ask.settings, targets)
+    schedule = plan.schedule
+    return replace(
+        fleet,
+        targets=targets,
+        present=replace(fleet.present, mean_held=plan.part.present_held),
         predicted=replace(
             then,
-            mean_held=advice.chosen.held,
-            delayed_share=advice.chosen.delayed_share,
-            ec2_calls_per_minute=advice.chosen.calls_per_minute,
+            mean_held=plan.part.held,
+            delayed_share=schedule.delayed_share,
+            ec2_calls_per_minute=schedule.calls_per_minute,
         ),
-        evidence=_evidence(ask, traces, len(nodes), advice, choice),
-        meets=advice.met,
-        present_meets=advice.present_met,
-    )
+        meets=True,
+        present_meets=plan.part.present_meets,
+        plan=plan,
+    ), searched
 
 
-def _evidence(
-    ask: Ask,
-    traces: Sequence[NodeTrace],
-    nodes: int,
-    advice: Advice | None = None,
-    choice: Choice | None = None,
-) -> Evidence:
-    needed = ask.policy.spec.demand.min_evidence
-    observed_s = _observed_s(traces)
-    message = f"demand was watched for {observed_s:.0f} s of demand.minEvidence {needed}"
-    sufficient = observed_s >= needed.seconds
-    if sufficient and advice is not None and choice is not None:
-        played = f"{choice.units_played} of {choice.units} node days"
-        message += f"; {played} were replayed under {choice.settings} settings"
-        if advice.met and advice.sure < SURE_SHARE:
-            sufficient = False
-            message += (
-                f", and the limits are kept in {advice.sure:.0%} of the resamples, "
-                f"{SURE_SHARE:.0%} are needed: more demand must be seen"
-            )
-    return Evidence(
-        observed_s=observed_s,
-        nodes=nodes,
-        arrivals=sum(int((trace.changes > 0).sum()) for trace in traces),
-        sufficient=sufficient,
-        message=message,
-    )
+@dataclass(frozen=True, slots=True)
+class _Room:
+    """What recommendations are made of: `choice` is None where nothing was replayed."""
 
+    ask: Ask
+    choice: Choice | None
+    floors: Floors
+    lean: Sequence[TooLean]
 
-def _observed_s(traces: Sequence[NodeTrace]) -> float:
-    """The longest time that any node was watched."""
-    return max((trace.span_s for trace in traces), default=0.0)
+    def recommend(
+        self, group: str | None, nodes: Sequence[NodeFacts], traces: Sequence[NodeTrace]
+    ) -> Recommendation:
+        """For the nodes of a group, or (None) for all."""
+        choice = self.choice
+        if choice is None:
+            advice = None
+        else:
+            advice = choice.fleet if group is None else choice.groups.get(group)
+        found = (
+            self._by_rule(group, nodes, traces)
+            if advice is None
+            else self._by_replay(advice, nodes, traces)
+        )
+        return replace(
+            found,
+            rollout_s=rollout_s(self.ask.daemon_set.rollout),
+            raised=self._raised(group),
+        )
 
+    def _by_replay(
+        self, advice: Advice, nodes: Sequence[NodeFacts], traces: Sequence[NodeTrace]
+    ) -> Recommendation:
+        ask = self.ask
+        now = present_use(ask.snapshot, nodes)
+        then = predict(ask.snapshot, nodes, ask.settings, advice.chosen.targets)
+        return Recommendation(
+            targets=advice.chosen.targets,
+            lower=advice.lower,
+            upper=advice.upper,
+            uncapped=advice.uncapped,
+            binding=advice.binding,
+            present=replace(
+                now,
+                mean_held=advice.present.held,
+                delayed_share=advice.present.delayed_share,
+                ec2_calls_per_minute=advice.present.calls_per_minute,
+            ),
+            predicted=replace(
+                then,
+                mean_held=advice.chosen.held,
+                delayed_share=advice.chosen.delayed_share,
+                ec2_calls_per_minute=advice.chosen.calls_per_minute,
+            ),
+            evidence=evidence_of(
+                traces,
+                needed=ask.policy.spec.demand.min_evidence,
+                nodes=len(nodes),
+                advice=advice,
+                choice=self.choice,
+            ),
+            meets=advice.met,
+            present_meets=advice.present_met,
+            calls_limit=ask.calls_limit,
+            runners_up=advice.runners_up,
+        )
 
-def _by_rule(ask: Ask, nodes: Sequence[NodeFacts], traces: Sequence[NodeTrace]) -> Recommendation:
-    """What quantiles of demand give, where nothing can be replayed."""
-    policy, settings = ask.policy, ask.settings
-    moments = (ask.now_s, ask.now_s - policy.spec.change.stabilization.seconds)
-    chosen = rule.choose(
-        [profile(traces, cooldown_s=settings.cooldown_s, until_s=moment) for moment in moments],
-        present=settings.targets,
-        bounds=policy.spec.bounds,
-        delayed_share=policy.spec.objective.delayed_starts_limit,
-    )
-    present, lower = settings.targets, chosen.lower
-    then: Prediction = predict(ask.snapshot, nodes, settings, chosen.targets)
-    return Recommendation(
-        targets=chosen.targets,
-        lower=lower,
-        upper=chosen.upper,
-        uncapped=chosen.uncapped,
-        binding=chosen.binding,
-        present=present_use(ask.snapshot, nodes),
-        predicted=then,
-        evidence=_evidence(ask, traces, len(nodes)),
-        present_meets=not present.counts_addresses
-        or (present.warm_ip >= lower.warm_ip and present.minimum_ip >= lower.minimum_ip),
-    )
+    def _by_rule(
+        self, group: str | None, nodes: Sequence[NodeFacts], traces: Sequence[NodeTrace]
+    ) -> Recommendation:
+        """What quantiles of demand give, where nothing can be replayed."""
+        ask = self.ask
+        policy, settings, present = ask.policy, ask.settings, ask.settings.targets
+        moments = (ask.now_s, ask.now_s - policy.spec.change.stabilization.seconds)
+        chosen = rule.choose(
+            [profile(traces, cooldown_s=settings.cooldown_s, until_s=moment) for moment in moments],
+            present=present,
+            bounds=policy.spec.bounds,
+            delayed_share=policy.spec.objective.delayed_starts_limit,
+        )
+        lower, targets, binding = chosen.lower, chosen.targets, chosen.binding
+        floor = self.floors.fleet if group is None else self.floors.groups.get(group)
+        if floor is not None:
+            targets = floor.raised(targets, policy.spec.bounds)
+            binding = binding if targets == chosen.targets else MEASURED
+        return Recommendation(
+            targets=targets,
+            lower=lower,
+            upper=chosen.upper,
+            uncapped=chosen.uncapped,
+            binding=binding,
+            present=present_use(ask.snapshot, nodes),
+            predicted=predict(ask.snapshot, nodes, settings, targets),
+            evidence=evidence_of(traces, needed=policy.spec.demand.min_evidence, nodes=len(nodes)),
+            present_meets=not self._too_lean(floor, group)
+            and (
+                not present.counts_addresses
+                or (present.warm_ip >= lower.warm_ip and present.minimum_ip >= lower.minimum_ip)
+            ),
+        )
+
+    def _too_lean(self, floor: Floor | None, group: str | None) -> bool:
+        """Whether a floor forbids the targets in force."""
+        ask = self.ask
+        kept = keeps(ask.settings.targets, slots_of(ask.snapshot, group), ask.settings)
+        return floor is not None and not floor.allows(*kept, ask.policy.spec.bounds)
+
+    def _raised(self, group: str | None) -> str:
+        """What was measured of a group, or (None) of any, that forbids leaner targets."""
+        ask = self.ask
+        told = [one for one in self.lean if group in (None, one.group)]
+        if not told:
+            return ""
+        worst = max(told, key=lambda one: (one.late / one.starts, one.group or ""))
+        under = shown(worst.targets, prefixes=ask.settings.prefix_delegation)
+        where = f" in group {worst.group}" if worst.group is not None else ""
+        return (
+            f"{worst.late} of {worst.starts} starts{where} waited under {under} in the last day, "
+            f"the limit is {ask.policy.spec.objective.delayed_starts_limit:.2%}: targets must be "
+            "more generous until a day has passed without"
+        )

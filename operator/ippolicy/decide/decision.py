@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ippolicy.api import IPPolicy
 from ippolicy.decide import gate
-from ippolicy.decide.advise import Advised, Ask, advise
+from ippolicy.decide.advise import Advised
+from ippolicy.decide.ask import Ask
+from ippolicy.decide.braked import Braked, advise_braked
 from ippolicy.decide.environment import Environment, as_env, read_environment, rule_alike
 from ippolicy.decide.gate import Limits, Stop
 from ippolicy.decide.question import Searched
+from ippolicy.decide.subnets.brake import SubnetRoom
 from ippolicy.decide.types import Decision, Reason, Recommendation, Verdict
-from ippolicy.facts import NodeTrace, Record, Snapshot, SourceName
+from ippolicy.facts import NodeTrace, Record, Signals, Snapshot, SourceName
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +23,9 @@ class Inputs:
     """Everything a decision rests on.
 
     `by_replay` asks for the search over replayed demand instead of the rule of quantiles;
-    `searched` is the search of the last decision, None for none.
+    `searched` is the search of the last decision, None for none. `signals` are late starts and how
+    EC2 does. `rooms` are what the subnets have left, and `braked` the searches of the last decision
+    for the steps of the brake.
     """
 
     policy: IPPolicy
@@ -30,6 +35,9 @@ class Inputs:
     limits: Limits
     searched: Searched | None = None
     by_replay: bool = False
+    signals: Signals = field(default_factory=Signals)
+    rooms: tuple[SubnetRoom, ...] = ()
+    braked: tuple[Searched | None, ...] = ()
 
     @property
     def now_s(self) -> float:
@@ -45,32 +53,38 @@ def decide(inputs: Inputs) -> Decision:
     daemon_set = inputs.snapshot.daemon_set
     assert daemon_set is not None  # noqa: S101  (_unusable has looked)
     environment = read_environment(daemon_set.env)
-    advised = advise(
+    braked = advise_braked(
         Ask(
             policy=inputs.policy,
             snapshot=inputs.snapshot,
             daemon_set=daemon_set,
             settings=environment.settings,
             traces=inputs.traces,
+            signals=inputs.signals,
             searched=inputs.searched,
             by_replay=inputs.by_replay,
-        )
+        ),
+        inputs.rooms,
+        inputs.braked,
     )
-    fleet = advised.fleet
-    stop = _stop(inputs, environment, fleet)
+    advised, fleet = braked.advised, braked.advised.fleet
+    stop = _stop(inputs, environment, braked)
     if stop is not None:
-        return _hold(inputs, stop, advised, environment.traps)
+        return _hold(inputs, stop, braked, environment.traps)
     saves = fleet.predicted.usually_held < fleet.present.usually_held
+    reason = Reason.SAVES_ADDRESSES if saves else Reason.STARTS_FASTER
     return Decision(
         verdict=Verdict.CHANGE,
-        reason=Reason.SAVES_ADDRESSES if saves else Reason.STARTS_FASTER,
-        message=_change_message(fleet),
+        reason=Reason.SUBNET_PRESSURE if braked.braking.step else reason,
+        message=_change_message(braked),
         at_s=inputs.now_s,
         env=as_env(fleet.targets),
         fleet=fleet,
         groups=advised.groups,
         traps=environment.traps,
         searched=advised.searched,
+        braking=braked.braking,
+        braked=braked.searched,
     )
 
 
@@ -102,8 +116,9 @@ def _left_out(snapshot: Snapshot) -> str:
     return f" ({named} left out)" if named else ""
 
 
-def _stop(inputs: Inputs, environment: Environment, fleet: Recommendation) -> Stop | None:
+def _stop(inputs: Inputs, environment: Environment, braked: Braked) -> Stop | None:
     """The first thing that stands in the way of a change, if anything does."""
+    fleet = braked.advised.fleet
     snapshot, daemon_set = inputs.snapshot, inputs.snapshot.daemon_set
     assert daemon_set is not None  # noqa: S101  (_unusable has looked)
     unreadable = environment.unreadable
@@ -120,8 +135,10 @@ def _stop(inputs: Inputs, environment: Environment, fleet: Recommendation) -> St
     settings = environment.settings
     if rule_alike(settings.targets, fleet.targets, prefixes=settings.prefix_delegation):
         return Stop(Reason.TARGETS_IN_PLACE, "the targets in force are the recommended ones")
+    if braked.braking.step:
+        return gate.brake_gate(fleet, inputs.record, inputs.now_s)
     return (
-        gate.pace_gate(inputs.policy, inputs.record, inputs.now_s)
+        gate.pace_gate(inputs.policy, inputs.record, inputs.now_s, fleet.plan)
         or _needless_growth(fleet)
         or gate.worth_gate(inputs.policy, fleet, nodes=len(snapshot.nodes))
     )
@@ -139,8 +156,9 @@ def _needless_growth(fleet: Recommendation) -> Stop | None:
 
 
 def _hold(
-    inputs: Inputs, stop: Stop, advised: Advised | None = None, traps: tuple[str, ...] = ()
+    inputs: Inputs, stop: Stop, braked: Braked | None = None, traps: tuple[str, ...] = ()
 ) -> Decision:
+    advised: Advised | None = braked.advised if braked else None
     return Decision(
         verdict=Verdict.HOLD,
         reason=stop.reason,
@@ -151,9 +169,18 @@ def _hold(
         groups=advised.groups if advised else (),
         traps=traps,
         searched=advised.searched if advised else inputs.searched,
+        braking=braked.braking if braked else None,
+        braked=braked.searched if braked else inputs.braked,
     )
 
 
-def _change_message(fleet: Recommendation) -> str:
+def _change_message(braked: Braked) -> str:
+    fleet = braked.advised.fleet
     env = " ".join(f"{key}={value}" for key, value in as_env(fleet.targets).items())
-    return f"{env}: {fleet.present.held} addresses held now, {fleet.predicted.held} expected"
+    hour = f", from {fleet.plan.part.start_hour:02}:00 UTC on" if fleet.plan is not None else ""
+    causes = (fleet.raised, braked.braking.text() if braked.braking.step else "")
+    cause = "".join(f"; {text}" for text in causes if text)
+    return (
+        f"{env}: {fleet.present.held} addresses held now, {fleet.predicted.held} expected{hour}"
+        f"{cause}"
+    )

@@ -48,6 +48,13 @@ def as_env(targets: WarmTargets) -> dict[str, str]:
     }
 
 
+def shown(targets: WarmTargets, *, prefixes: bool) -> str:
+    """The targets that rule, as env entries: "WARM_IP_TARGET=2 MINIMUM_IP_TARGET=20"."""
+    if targets.counts_addresses or prefixes:
+        return " ".join(f"{key}={value}" for key, value in as_env(targets).items())
+    return f"{EnvKey.WARM_ENI_TARGET}={targets.warm_eni}"
+
+
 def rule_alike(one: WarmTargets, other: WarmTargets, *, prefixes: bool) -> bool:
     """Whether ipamd does the same with both: only the targets that rule are compared."""
     if one.counts_addresses or other.counts_addresses:

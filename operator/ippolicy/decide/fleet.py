@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Container, Mapping, Sequence
+from typing import Final
 
 import numpy as np
 
 from ippolicy.decide.objective import Scores
 from ippolicy.decide.resample import resampled_weights, sample, sample_order
 from ippolicy.decide.trials import Floats, Indexes, Trials
-from ippolicy.decide.units import HOUR_S, Unit, strata
+from ippolicy.decide.units import HOUR_S, Unit, layers
+
+POOLED: Final = "\0 all other groups"  # no name of a group has a NUL
 
 
 class Fleet:
-    """A growing sample of the units of `trials`, judged as the `nodes` that each group has now."""
+    """A growing sample of the units of `trials`, judged as the `nodes` that each group has now.
 
-    def __init__(self, trials: Trials, nodes: Mapping[str, int]) -> None:
+    Groups that are not among `own` are judged as one, named `POOLED`.
+    """
+
+    def __init__(self, trials: Trials, nodes: Mapping[str, int], own: Container[str]) -> None:
         self.trials = trials
-        self._nodes = nodes
-        layers = strata(trials.units)
-        self._sizes = [len(layer) for layer in layers]
-        self._order = sample_order(layers)
+        self._nodes = pooled_nodes(nodes, own)
+        names = [unit.group if unit.group in own else POOLED for unit in trials.units]
+        self._names = np.array(names)
+        # Shapes are told apart in a group alone: those of all others may be as many as the groups.
+        kinds = [
+            (name, None if name == POOLED else unit.shape)
+            for name, unit in zip(names, trials.units, strict=True)
+        ]
+        found = layers(kinds, [unit.mean_level for unit in trials.units])
+        self._sizes = [len(layer) for layer in found]
+        self._order = sample_order(found)
+        self._weights = np.array([unit.source.weight for unit in trials.units])
         self._drawn = sample(self._order, 0.0)
 
     @property
@@ -45,8 +60,8 @@ class Fleet:
     def scores(self, columns: Indexes) -> dict[str, Scores]:
         """Scores of each group under `columns`, which the sample was played under."""
         rows = self.sampled
-        weights = resampled_weights(self._drawn, self._sizes)
-        groups = np.array([self.trials.units[row].group for row in rows])
+        weights = resampled_weights(self._drawn, self._sizes) * self._weights[rows]
+        groups = self._names[rows]
         return {
             group: self._scores(rows[groups == group], weights[:, groups == group], columns, group)
             for group in sorted(set(groups.tolist()))
@@ -69,6 +84,14 @@ class Fleet:
             nodes=self._nodes[group],
             slack=float(per_second[0].max()),
         )
+
+
+def pooled_nodes(nodes: Mapping[str, int], own: Container[str]) -> dict[str, int]:
+    """The nodes of each group of `own`, and of all others together."""
+    counts: dict[str, int] = defaultdict(int)
+    for group, count in nodes.items():
+        counts[group if group in own else POOLED] += count
+    return counts
 
 
 def _watched_share(units: Sequence[Unit]) -> float:

@@ -15,10 +15,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 
 from ippolicy.api import Bounds
+from ippolicy.decide.trials import Indexes
 from ippolicy.decide.units import Unit
 from ippolicy.ipamd import PoolSettings, WarmTargets
 from ippolicy.ipamd.shape import ADDRESSES_PER_PREFIX
@@ -28,19 +30,24 @@ _WARM_IN_PREFIXES = (*range(1, 9), 10, 12, 14, 15, 16, 17, 20, 24, 28, 31, 32)
 _MINIMUM_STEPS = 12
 _SPARE_ABOVE_PEAK = 16
 _GROUPS_WITH_STEPS = 6
+_COARSE: Final = 2  # every second value of each target
+
+Values = tuple[int, int]
+"""WARM_IP_TARGET and MINIMUM_IP_TARGET of a setting."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A setting to try; `writable` says that it lies within the bounds.
-
-    `place` is its place in the grid, (column of WARM_IP, row of MINIMUM): near places are near
-    settings. None for what stands beside the grid.
-    """
+    """A setting to try; `writable` says that it lies within the bounds."""
 
     targets: WarmTargets
     writable: bool
-    place: tuple[int, int] | None = None
+
+    @property
+    def values(self) -> Values | None:
+        """Its place in the grid; None for what stands beside it."""
+        targets = self.targets
+        return (targets.warm_ip, targets.minimum_ip) if targets.warm_ip else None
 
 
 def candidates(
@@ -60,13 +67,9 @@ def candidates(
     minimum = _minimum_ladder(units, present, bounds, anchor.minimum_ip)
     found = [Candidate(present.targets, _stays(present, bounds))]
     found += [
-        Candidate(
-            replace(present.targets, warm_ip=w, minimum_ip=m),
-            _within(w, m, bounds),
-            (column, row),
-        )
-        for column, w in enumerate(warm)
-        for row, m in enumerate(minimum)
+        candidate((w, m), present, bounds)
+        for w in warm
+        for m in minimum
         if (w, m) != (present.targets.warm_ip, present.targets.minimum_ip)
     ]
     if present.prefix_delegation and may_write_prefix and not present.targets.counts_addresses:
@@ -77,6 +80,39 @@ def candidates(
             if p != present.targets.warm_prefix
         ]
     return found
+
+
+def candidate(values: Values, present: PoolSettings, bounds: Bounds) -> Candidate:
+    """The setting of the grid with these values."""
+    warm, minimum = values
+    targets = replace(present.targets, warm_ip=warm, minimum_ip=minimum)
+    return Candidate(targets, _within(warm, minimum, bounds))
+
+
+def step_of_minimum(present: PoolSettings) -> int:
+    """By how much MINIMUM_IP_TARGET must differ to make a difference."""
+    return ADDRESSES_PER_PREFIX if present.prefix_delegation else 1
+
+
+def coarse(tried: Sequence[Candidate]) -> Indexes:
+    """The numbers of every second value of each target and of its last, of the corners of what is
+    writable, the setting in force, and all that stands beside the grid."""
+    places = [c.values for c in tried]
+    few: list[set[int]] = []
+    for axis in (0, 1):
+        values = sorted({place[axis] for place in places if place is not None})
+        allowed = [c.values[axis] for c in tried if c.writable and c.values is not None]
+        few.append({*_every_second(values), *(f(allowed) for f in (min, max) if allowed)})
+    keep = [
+        number
+        for number, place in enumerate(places)
+        if number == 0 or place is None or (place[0] in few[0] and place[1] in few[1])
+    ]
+    return np.array(keep, dtype=np.int64)
+
+
+def _every_second(values: Sequence[int]) -> list[int]:
+    return [*values[:-1:_COARSE], *values[-1:]]
 
 
 def bound_between(free: WarmTargets, bounds: Bounds) -> str:

@@ -5,15 +5,18 @@
     none                                  the nearest to the limits, and the limit that is in the
                                           way is named
 
-Surely means in `SURE_SHARE` of the resamples. Of settings that hold the same but for `TIE_SHARE`,
-the one with fewer calls is taken (a call an hour and node more or less is the same), then the one
-in force, then the one nearest the anchor.
+Surely means in `SURE_SHARE` of the resamples; a setting is at least as sure as any that it is no
+worse than in idle addresses, late starts and calls, for what draws say against it is chance. One
+that another dominates in these three is never taken, unless it is in force. Of settings that hold
+the same but for `TIE_SHARE`, the one with fewer calls is taken (a call an hour and node more or
+less is the same), then the one in force, then the one nearest the anchor.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -29,7 +32,9 @@ GENEROUS_SHARE: Final = 0.99
 TIE_SHARE: Final = 0.002
 FEW_CALLS_PER_MINUTE: Final = 0.02  # for each node
 NEAR_SHARE: Final = 0.1  # settings this much farther from the limits than the nearest count as near
-_LEAST_DELAYED_LIMIT: Final = 0.0005  # what a limit of 0 % is measured in
+LEAST_DELAYED_LIMIT: Final = 0.0005  # what a limit of 0 % is measured in
+
+_ROUNDING: Final = 1e-9
 
 Mask = NDArray[np.bool_]
 
@@ -94,31 +99,48 @@ class Scores:
 
     def excess(self, objective: Objective) -> tuple[Floats, Floats]:
         """How far beyond each limit settings are, as a share of it: delayed starts, calls."""
-        limit = max(objective.delayed_share, _LEAST_DELAYED_LIMIT)
+        limit = max(objective.delayed_share, LEAST_DELAYED_LIMIT)
         delayed = np.maximum(self.delayed_share[0] - objective.delayed_share, 0.0) / limit
         calls = self.calls_per_minute[0] / objective.calls_per_minute - 1.0
         return delayed, np.maximum(calls, 0.0)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Case:
     """What is judged: `held` [setting] to be least, `within` [resample, setting] the limits kept.
 
     `calls` [setting] break ties, unless they differ by no more than `few_calls`; `excess` [setting]
-    is how far beyond the limits each one is.
+    is how far beyond the limits each one is. `idle` and `late` [setting] are addresses that no pod
+    has and the share of starts that are delayed.
     """
 
     held: Floats
+    idle: Floats
+    late: Floats
     within: Mask
     calls: Floats
     few_calls: float
     excess: Floats
 
-    @property
+    @cached_property
+    def no_worse(self) -> Mask:
+        """[one, other]: the first is at most the other in idle addresses, late starts and calls."""
+        figures = np.stack((self.idle, self.late, self.calls))
+        mask: Mask = np.all(figures[:, :, None] <= figures[:, None, :] + _ROUNDING, axis=0)
+        return mask
+
+    @cached_property
     def sure(self) -> Floats:
-        """Share of resamples in which each setting keeps the limits."""
+        """Share of resamples in which each setting keeps the limits, or one that is no better."""
         share: Floats = self.within[1:].mean(axis=0)
-        return share
+        at_least: Floats = np.where(self.no_worse, share, 0.0).max(axis=1)
+        return at_least
+
+    def front(self, among: Mask) -> Mask:
+        """Those of `among` that no other of them dominates."""
+        better = self.no_worse & ~self.no_worse.T & among[:, None]
+        mask: Mask = among & ~better.any(axis=0)
+        return mask
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,8 +192,10 @@ class _Order:
 
     def first(self, among: Mask) -> int:
         """The number of the best of `among`, which are not none."""
-        least = self.case.held[among].min()
-        tied = among & (self.case.held <= least * (1 + TIE_SHARE) + 1e-9)
+        best = self.case.front(among)
+        least = self.case.held[best].min()
+        best[0] = among[0]
+        tied = best & (self.case.held <= least * (1 + TIE_SHARE) + 1e-9)
         fewest = self.case.calls[tied].min()
         tied &= self.case.calls <= fewest + self.case.few_calls
         return min(np.flatnonzero(tied).tolist(), key=self._rank)

@@ -39,6 +39,13 @@ def shape_of(snapshot: Snapshot, node: NodeFacts, *, prefixes: bool) -> NodeShap
     return NodeShape(node.instance_type, pool.enis_max, slots + 1, node.max_pods)
 
 
+def settled_pods(snapshot: Snapshot, node: NodeFacts) -> int:
+    """Pods of a node that have an address, or will: as its pool counts them, if it was read."""
+    pool = snapshot.pools.get(node.name)
+    pods = snapshot.pods_per_node.get(node.name, 0) if pool is None else pool.assigned
+    return min(pods, node.max_pods)
+
+
 def predict(
     snapshot: Snapshot, nodes: Sequence[NodeFacts], settings: PoolSettings, targets: WarmTargets
 ) -> Prediction:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from ippolicy.api import Bounds
+from ippolicy.decide.floor import Floors
 from ippolicy.decide.objective import Objective
+from ippolicy.decide.profiles import DayQuestion, Schedule
 from ippolicy.ipamd import PoolSettings, WarmTargets
+from ippolicy.ipamd.cloud import Latency
 
 FRESH_SHARE: Final = 0.05
 FRESH_AT_MOST_S: Final = 300.0
@@ -19,7 +22,7 @@ class Question:
     """What to choose for: the settings in force, what is wanted, and the nodes of each group now.
 
     `anchor`, and `anchors` for each group, is the setting that breaks ties. Nothing but the nodes
-    of groups in `nodes` is judged.
+    of groups in `nodes` is judged. EC2 takes `latency`; nothing below `floors` is chosen.
     """
 
     present: PoolSettings
@@ -29,6 +32,14 @@ class Question:
     anchor: WarmTargets
     anchors: Mapping[str, WarmTargets]
     may_write_prefix: bool = False
+    latency: Latency = field(default_factory=Latency)
+    floors: Floors = field(default_factory=Floors)
+
+    def asks_as(self, other: Question) -> bool:
+        """Whether the same is asked, but for the numbers of nodes and what breaks ties: both follow
+        demand."""
+        same = replace(other, nodes=self.nodes, anchor=self.anchor, anchors=self.anchors)
+        return self == same and set(self.nodes) == set(other.nodes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +52,13 @@ class Option:
     enis: float
     delayed_share: float
     calls_per_minute: float
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerUp(Option):
+    """A setting that was not chosen, and `why`, in a few words."""
+
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +82,16 @@ class Advice:
     sure: float
     present_met: bool
     held_interval: tuple[float, float]
-    runners_up: tuple[Option, ...]
+    runners_up: tuple[RunnerUp, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Advice for the fleet and for each group, and what it took: units played, of how many."""
+    """Advice for the fleet and for each group, and what it took: units played, of how many.
+
+    `pooled` counts the groups that were too many to be judged one by one: all of them together have
+    their part in the advice for the fleet, and they have none of their own.
+    """
 
     fleet: Advice
     groups: Mapping[str, Advice]
@@ -77,31 +99,50 @@ class Choice:
     units: int
     settings: int
     events_played: int
+    pooled: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DaySearched:
+    """A schedule, None for none, found for what was asked in the whole days up to `until_s`."""
+
+    question: Question
+    asked: DayQuestion
+    until_s: float
+    schedule: Schedule | None
+
+    def answers(self, question: Question, asked: DayQuestion, until_s: float) -> bool:
+        """Whether it still stands: the same is asked of the same days, whatever is in force. The
+        numbers of nodes may differ, and with them the time that a rollout takes."""
+        same = replace(
+            self.asked,
+            base=replace(self.asked.base, targets=asked.base.targets),
+            nodes=asked.nodes,
+            lead_s=asked.lead_s,
+            rollout_s=asked.rollout_s,
+        )
+        present = replace(self.question.present, targets=question.present.targets)
+        before = replace(self.question, present=present)
+        return same == asked and self.until_s == until_s and before.asks_as(question)
 
 
 @dataclass(frozen=True, slots=True)
 class Searched:
-    """An answer, kept for the decisions that follow: evidence grows slower than they come.
+    """Answers, kept for the decisions that follow: evidence grows slower than they come.
 
-    It was found at `at_s`, in demand watched for `observed_s` seconds.
+    `choice` was found at `at_s`, in demand watched for `observed_s` seconds; `day` is the schedule,
+    if one was looked for.
     """
 
     question: Question
     choice: Choice
     at_s: float
     observed_s: float
+    day: DaySearched | None = None
 
     def answers(self, question: Question, now_s: float) -> bool:
-        """Whether it still stands: asked the same, and about as much was seen as now.
-
-        The numbers of nodes may differ, and so may what breaks ties: both follow demand.
-        """
-        asked = replace(
-            self.question, nodes=question.nodes, anchor=question.anchor, anchors=question.anchors
-        )
+        """Whether the choice still stands: the same is asked, and about as much was seen as now."""
         age_s = now_s - self.at_s
-        return (
-            asked == question
-            and set(question.nodes) == set(self.question.nodes)
-            and 0 <= age_s <= min(FRESH_AT_MOST_S, FRESH_SHARE * self.observed_s)
+        return self.question.asks_as(question) and (
+            0 <= age_s <= min(FRESH_AT_MOST_S, FRESH_SHARE * self.observed_s)
         )

@@ -1,60 +1,71 @@
 """The search: from units of demand to the best setting of the fleet and of each group.
 
-    1  a first sample of units is played under a coarse grid
-    2  around what any resample might choose, the whole grid is played
-    3  the sample doubles until the interval of what the choice holds is narrow, or the budget
-       of events is spent; settings that no resample would choose are played no further
+    1  a first sample of units is played under a coarse grid, and then under the whole grid wherever
+       some resample might find a better setting there
+    2  the sample doubles until the interval of what the choice holds is narrow, or most of the
+       budget of events is spent; settings that no resample would choose are played no further
+    3  what lies between the settings of the grid is played in ever smaller cells, down to single
+       addresses, wherever a better choice may lie, for the fleet first and then for each group
 
-Where all units under the whole grid are within the budget, nothing is left out.
+Where all units under the whole grid are within the budget, all of it is played before step 3. Where
+the groups are too many to have a sample each within it, the smallest of them are judged together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import numpy as np
 
-from ippolicy.decide.fleet import Fleet, together
-from ippolicy.decide.grid import Candidate, bound_between, candidates
+from ippolicy.decide.cells import Cell, Wanted, beside, cells_of, promising, values_of
+from ippolicy.decide.fleet import POOLED
+from ippolicy.decide.floor import MEASURED
+from ippolicy.decide.grid import (
+    Candidate,
+    Values,
+    bound_between,
+    candidates,
+    coarse,
+    step_of_minimum,
+)
+from ippolicy.decide.judge import Judge, Judged, late
 from ippolicy.decide.objective import (
     CALLS_LIMIT,
     DELAYED_LIMIT,
-    FEW_CALLS_PER_MINUTE,
+    SURE_SHARE,
     TIE_SHARE,
-    Case,
-    Mask,
-    Objective,
     Pick,
     Scores,
-    in_play,
-    pick,
 )
-from ippolicy.decide.question import Advice, Choice, Option, Question
-from ippolicy.decide.trials import Indexes, Replay, Trials, replay_fast
-from ippolicy.decide.units import Unit
-from ippolicy.ipamd import WarmTargets
+from ippolicy.decide.question import Advice, Choice, Option, Question, RunnerUp
+from ippolicy.decide.resample import LEAST
+from ippolicy.decide.runners import Rivals
+from ippolicy.decide.trials import EVENTS_OF_A_LANE, Replay, replay_fast
+from ippolicy.decide.units import LAYERS, Unit
+from ippolicy.ipamd import NodeShape, WarmTargets
 
-BUDGET_EVENTS: Final = 24_000_000  # some five seconds of one core
+BUDGET_EVENTS: Final = 20_000_000  # some six seconds of one core
 FIRST_UNITS: Final = 24
 NARROW: Final = 0.01  # half the interval of addresses held, as a share of them
-_COARSE: Final = 2  # every second value of each target
-_MARGIN: Final = 0.05
-_RUNNERS_UP: Final = 5
+CHANCE: Final = 0.01  # by so much a setting may hold more or less than one next to it would tell
+FIRST_SHARE: Final = 0.75  # of the budget, for steps 1 and 2
 
 
 def choose(
     moments: Sequence[Sequence[Unit]],
     question: Question,
     *,
-    replay: Replay = replay_fast,
+    replay: Replay | None = None,
     budget_events: int = BUDGET_EVENTS,
 ) -> Choice | None:
     """The best setting for the demand of every one of `moments`, the first being that of now.
 
     A setting must keep the limits at each moment, and counts as holding the most that it does at
-    any. None where the first has no units.
+    any. `replay` stands in for the model. None where the first moment has no units.
     """
     if not moments or not moments[0]:
         return None
@@ -65,20 +76,20 @@ def choose(
         anchor=question.anchor,
         may_write_prefix=question.may_write_prefix,
     )
-    return _Search([units for units in moments if units], question, tried, replay).run(
-        budget_events
-    )
+    replay = replay or partial(replay_fast, latency=question.latency)
+    return _Search(
+        [units for units in moments if units], question, tried, replay, budget_events
+    ).run()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Judged:
-    """The settings of `columns`: how each group and the fleet do under them at every moment."""
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What is wanted for a group or (None) the fleet, among which values of the two targets, and
+    how many events may have been played in the end."""
 
-    columns: Indexes
-    fleet: tuple[Scores, ...]
-    fleet_case: Case
-    groups: Mapping[str, tuple[Scores, ...]]
-    group_cases: Mapping[str, Case]
+    wanted: Callable[[Judged, str | None], Wanted]
+    values: tuple[Sequence[int], Sequence[int]]
+    most_events: int
 
 
 class _Search:
@@ -88,238 +99,233 @@ class _Search:
         question: Question,
         tried: Sequence[Candidate],
         replay: Replay,
+        budget_events: int,
     ) -> None:
-        targets = [candidate.targets for candidate in tried]
         self._question = question
-        self._tried = tried
-        self._fleets = [
-            Fleet(Trials(units, targets, question.present, replay), question.nodes)
-            for units in moments
-        ]
-        self._writable = np.array([candidate.writable for candidate in tried])
-        # Beyond the bounds, whatever is no trap.
-        self._any = self._writable | np.array([c.place is not None for c in tried])
+        self._budget_events = budget_events
+        self._coarse = coarse(tried)
+        self._grid = values_of(tried)
+        self._own = _groups_of_their_own(moments, question.nodes, len(self._coarse), budget_events)
+        self._judge = Judge(moments, question, tried, self._own, replay)
+        self._share = 1.0
 
-    def run(self, budget_events: int) -> Choice:
-        every = np.arange(len(self._tried))
-        if self._cost(1.0, len(every)) <= budget_events:
-            self._play(1.0, every)
-            return self._choice(self._judge(every))
-        share = min(1.0, FIRST_UNITS / len(self._fleets[0].trials.units))
-        self._play(share, self._coarse())
-        columns = self._around(self._in_play(self._judge(self._coarse())))
-        self._play(share, columns)
-        judged = self._judge(columns)
-        while not self._narrow(judged):
-            share = min(1.0, 2 * share)
-            columns = self._in_play(judged)
-            if self._spent() + self._cost(share / 2, len(columns)) > budget_events:
-                break
-            self._play(share, columns)
-            judged = self._judge(columns)
-        return self._choice(judged)
+    def run(self) -> Choice:
+        judge = self._judge
+        every = np.arange(len(judge.tried))
+        if self._affords(len(every), self._budget_events):
+            judged = judge.play(1.0, every)
+        else:
+            self._share = self._first_share()
+            judged = self._doubled(self._whole_grid(judge.play(self._share, self._coarse)))
+        return self._choice(self._between(judged))
 
     # -- what is played -------------------------------------------------------------------------
 
-    def _play(self, share: float, columns: Indexes) -> None:
-        for fleet in self._fleets:
-            fleet.play(share, columns)
+    def _first_share(self) -> float:
+        cost, settings = self._judge.cost, len(self._coarse)
+        share = min(1.0, FIRST_UNITS / len(self._judge.fleets[0].trials.units))
+        while cost(share, settings) > FIRST_SHARE * self._budget_events:
+            if cost(share / 2, 1) == cost(share, 1):
+                break  # a few units of each stratum are the least
+            share /= 2
+        return share
 
-    def _cost(self, share: float, columns: int) -> int:
-        return sum(fleet.cost(share, columns) for fleet in self._fleets)
+    def _whole_grid(self, judged: Judged) -> Judged:
+        """Also the other settings of the grid where any resample might find one better."""
 
-    def _spent(self) -> int:
-        return sum(fleet.trials.events_played for fleet in self._fleets)
+        def wanted(judged: Judged, name: str | None) -> Wanted:
+            case = judged.cases[name]
+            possible = case.within & self._judge.allowed(name, judged.columns)
+            held = np.where(possible, case.held, np.inf)
+            return Wanted(possible, case.held, held.min(axis=1, keepdims=True))
 
-    def _coarse(self) -> Indexes:
-        """Every second value of the grid, and all that stands beside it."""
-        places = [candidate.place for candidate in self._tried]
-        return np.array(
-            [
-                number
-                for number, place in enumerate(places)
-                if place is None or all(index % _COARSE == 0 for index in place)
-            ],
-            dtype=np.int64,
-        )
+        cells = cells_of(self._judge.tried, judged.columns)
+        look = _Look(wanted, self._grid, int(FIRST_SHARE * self._budget_events))
+        for names in (tuple(judged.cases), (None,)):
+            judged, cells = self._closer(judged, cells, names, look)
+        return judged
 
-    def _around(self, columns: Indexes) -> Indexes:
-        """`columns` and the settings of the grid that lie around them."""
-        centers = [place for c in columns if (place := self._tried[c].place) is not None]
-        around = {
-            (warm + right, minimum + up)
-            for warm, minimum in centers
-            for right in range(-_COARSE, _COARSE + 1)
-            for up in range(-_COARSE, _COARSE + 1)
-        }
-        found = [number for number, c in enumerate(self._tried) if c.place in around]
-        return np.union1d(columns, np.array(found, dtype=np.int64))
+    def _doubled(self, judged: Judged) -> Judged:
+        """On ever more units."""
+        while not self._narrow(judged):
+            share = min(1.0, 2 * self._share)
+            columns = self._judge.in_play(judged)
+            # Half of them were played already.
+            more = self._judge.cost(share, len(columns)) // 2
+            if self._judge.spent + more > FIRST_SHARE * self._budget_events:
+                break
+            self._share = share
+            judged = self._judge.play(share, columns)
+        return judged
 
-    # -- how it is judged -----------------------------------------------------------------------
+    def _between(self, judged: Judged) -> Judged:
+        """Also what lies between, where it may be better than what would be chosen."""
 
-    def _judge(self, columns: Indexes) -> _Judged:
-        scores = [fleet.scores(columns) for fleet in self._fleets]
-        groups = {
-            group: tuple(moment[group] for moment in scores if group in moment)
-            for group in scores[0]
-        }
-        fleet = tuple(together(list(moment.values())) for moment in scores)
-        return _Judged(
-            columns=columns,
-            fleet=fleet,
-            fleet_case=self._fleet_case(fleet, groups, self._writable[columns]),
-            groups=groups,
-            group_cases={
-                group: _case(moments, self._share_of_limits(group))
-                for group, moments in groups.items()
-            },
-        )
+        def wanted(judged: Judged, name: str | None) -> Wanted:
+            case, best = judged.cases[name], self._judge.best(judged, name)
+            possible = case.within[:1] & self._judge.allowed(name, judged.columns)
+            possible &= case.sure >= min(SURE_SHARE, best.sure)
+            held = case.held[[best.best]] * (1 + CHANCE)
+            return Wanted(possible & best.met, case.held, held[:, None])
 
-    def _share_of_limits(self, group: str) -> Objective:
-        """The limits of a group alone: of the calls, its share by nodes."""
-        objective, nodes = self._question.objective, self._question.nodes
-        share = nodes[group] / sum(nodes.values())
-        return Objective(objective.delayed_share, objective.calls_per_minute * share)
+        step = step_of_minimum(self._question.present)
+        warms, minimums = (range(values[-1] + 1) for values in self._grid)
+        look = _Look(wanted, (warms, minimums[::step]), self._budget_events)
+        nodes = self._question.nodes
+        groups = sorted(name for name in judged.cases if name is not None)
+        for name in (None, *sorted(groups, key=lambda group: -nodes.get(group, 0))):
+            cells = cells_of(self._judge.tried, judged.columns)
+            judged, _ = self._closer(judged, cells, [name], look)
+            judged = self._neighbours(judged, name, step)
+        return judged
 
-    def _fleet_case(
-        self, fleet: tuple[Scores, ...], groups: Mapping[str, tuple[Scores, ...]], allowed: Mask
-    ) -> Case:
-        """The fleet keeps its limits, and so does each group that can."""
-        objective = self._question.objective
-        case = _case(fleet, objective)
-        served = np.ones(len(allowed), dtype=bool)
-        for moments in groups.values():
-            in_time = np.all([scores.starts_in_time(objective)[0] for scores in moments], axis=0)
-            if (in_time & allowed).any():
-                served &= in_time
-        if not (served & case.within[0] & allowed).any():
-            return case
-        return replace(case, within=case.within & served)
+    def _neighbours(self, judged: Judged, name: str | None, step: int) -> Judged:
+        """Also what stands next to the best setting, until nothing there is better."""
+        while True:
+            best = self._judge.tried[judged.columns[self._judge.best(judged, name).best]].values
+            near = beside(best, step) if best is not None else set()
+            more = self._with(judged, near, self._budget_events)
+            if more is None or more is judged:
+                return judged
+            judged = more
 
-    def _in_play(self, judged: _Judged) -> Indexes:
-        columns = judged.columns
-        keep = columns == 0
-        for case in (judged.fleet_case, *judged.group_cases.values()):
-            keep |= in_play(case, self._writable[columns], margin=_MARGIN)
-        keep |= in_play(judged.fleet_case, self._any[columns], margin=_MARGIN)
-        kept: Indexes = columns[keep]
-        return kept
+    def _closer(
+        self,
+        judged: Judged,
+        cells: list[Cell],
+        names: Sequence[str | None],
+        look: _Look,
+    ) -> tuple[Judged, list[Cell]]:
+        """Also what lies in `cells` where it is wanted, in ever smaller ones; and those that there
+        was no budget to look into."""
+        while cells:
+            settings = [self._judge.tried[column] for column in judged.columns]
+            found = promising(cells, settings, [look.wanted(judged, name) for name in names])
+            parts = [part for cell in found for part in cell.parts(*look.values)]
+            more = self._with(judged, {c for part in parts for c in part.corners}, look.most_events)
+            if more is None:
+                break
+            judged, cells = more, parts
+        return judged, cells
 
-    def _narrow(self, judged: _Judged) -> bool:
-        if all(fleet.complete for fleet in self._fleets):
+    def _with(self, judged: Judged, settings: set[Values], most_events: int) -> Judged | None:
+        """Also those settings; None where the events are too few for that."""
+        new = settings - {self._judge.tried[column].values for column in judged.columns}
+        if not new:
+            return judged
+        if not self._affords(len(new), most_events):
+            return None
+        columns = np.union1d(judged.columns, self._judge.numbers(new))
+        return self._judge.play(self._share, columns)
+
+    def _affords(self, settings: int, most_events: int) -> bool:
+        return self._judge.spent + self._judge.cost(self._share, settings) <= most_events
+
+    def _narrow(self, judged: Judged) -> bool:
+        if self._judge.complete:
             return True
-        picked = self._pick(judged, judged.fleet_case, self._question.anchor)
-        low, high = _interval(judged.fleet[0], picked.best)
-        return high - low <= 2 * NARROW * float(judged.fleet[0].held[0, picked.best])
-
-    def _pick(
-        self, judged: _Judged, case: Case, anchor: WarmTargets, *, capped: bool = True
-    ) -> Pick:
-        allowed = (self._writable if capped else self._any)[judged.columns]
-        settings = [self._tried[column] for column in judged.columns]
-        # Bounds that leave no setting of the grid leave their own corners, which the grid has.
-        return pick(case, settings, anchor=anchor, allowed=allowed)
+        scores, best = judged.scores[None][0], self._judge.best(judged, None).best
+        low, high = _interval(scores, best)
+        return high - low <= 2 * NARROW * float(scores.held[0, best])
 
     # -- what is made of it ---------------------------------------------------------------------
 
-    def _choice(self, judged: _Judged) -> Choice:
-        question, fleet = self._question, self._fleets[0]
+    def _choice(self, judged: Judged) -> Choice:
+        fleet = self._judge.fleets[0]
         return Choice(
-            fleet=self._advice(judged, judged.fleet, judged.fleet_case, question.anchor),
+            fleet=self._advice(judged, None),
             groups={
-                group: self._advice(
-                    judged,
-                    judged.groups[group],
-                    case,
-                    question.anchors.get(group, question.anchor),
-                )
-                for group, case in judged.group_cases.items()
+                name: self._advice(judged, name)
+                for name in judged.cases
+                if name is not None and name != POOLED
             },
             units_played=len(fleet.sampled),
             units=len(fleet.trials.units),
-            settings=len(self._tried),
-            events_played=self._spent(),
+            settings=len(self._judge.tried),
+            events_played=self._judge.spent,
+            pooled=len({unit.group for unit in fleet.trials.units} - self._own),
         )
 
-    def _advice(
-        self, judged: _Judged, scores: tuple[Scores, ...], case: Case, anchor: WarmTargets
-    ) -> Advice:
-        picked = self._pick(judged, case, anchor)
-        free = self._pick(judged, case, anchor, capped=False)
-        numbers = judged.columns
+    def _advice(self, judged: Judged, name: str | None) -> Advice:
+        judge, numbers = self._judge, judged.columns
+        case, scores = judged.cases[name], judged.scores[name]
+        allowed, writable = judge.allowed(name, numbers), judge.writable[numbers]
+        picked = judge.best(judged, name)
+        free = judge.pick(judged, name, judge.any[numbers])
+        rivals = Rivals(case, picked, scores, judge.limits(name), writable, allowed)
 
         def targets(number: int) -> WarmTargets:
-            return self._tried[int(numbers[number])].targets
+            return judge.tried[int(numbers[number])].targets
 
         def option(number: int) -> Option:
-            return _option(targets(number), scores[0], number)
+            return Option(targets(number), **_figures(scores[0], number))
 
-        allowed = self._writable[numbers]
         return Advice(
             chosen=option(picked.best),
             present=option(0),
             lower=targets(picked.lower),
             upper=targets(picked.upper),
             uncapped=targets(free.best),
-            binding=self._binding(case, picked, free, scores, numbers),
+            binding=self._binding(rivals, free, targets(free.best)),
             met=picked.met,
             sure=picked.sure,
-            present_met=bool(case.within[0, 0] and self._writable[0]),
+            present_met=bool(case.within[0, 0] and allowed[0]),
             held_interval=_interval(scores[0], picked.best),
-            runners_up=tuple(map(option, _runners_up(case, picked, allowed))),
+            runners_up=tuple(
+                RunnerUp(targets(n), **_figures(scores[0], n), why=rivals.why(n))
+                for n in rivals.numbers()
+            ),
         )
 
-    def _binding(
-        self,
-        case: Case,
-        picked: Pick,
-        free: Pick,
-        scores: tuple[Scores, ...],
-        columns: Indexes,
-    ) -> str:
+    def _binding(self, rivals: Rivals, free: Pick, uncapped: WarmTargets) -> str:
         """What keeps less from being held."""
-        question = self._question
-        objective = question.objective
-        leaner = self._writable[columns] & (case.held < case.held[picked.best] * (1 - TIE_SHARE))
+        case, picked = rivals.case, rivals.picked
+        less = case.held < case.held[picked.best] * (1 - TIE_SHARE)
+        leaner = rivals.writable & less
+        if (leaner & ~rivals.allowed & case.within[0]).any():
+            return MEASURED
         if not picked.met:
             leaner = np.zeros_like(leaner)
             leaner[picked.best] = True
-        elif case.held[free.best] < case.held[picked.best] * (1 - TIE_SHARE):
-            return bound_between(self._tried[int(columns[free.best])].targets, question.bounds)
+        elif less[free.best]:
+            return bound_between(uncapped, self._question.bounds)
         if not leaner.any():
             return "demand"
-        late = ~np.all([moment.starts_in_time(objective)[0] for moment in scores], axis=0)
-        return DELAYED_LIMIT if late[leaner].mean() >= 0.5 else CALLS_LIMIT
+        waits = late(rivals.scores, self._question.objective)
+        return DELAYED_LIMIT if waits[leaner].mean() >= 0.5 else CALLS_LIMIT
 
 
-def _case(moments: tuple[Scores, ...], objective: Objective) -> Case:
-    return Case(
-        held=np.max([scores.held[0] for scores in moments], axis=0),
-        within=np.all([scores.within(objective) for scores in moments], axis=0),
-        calls=np.max([scores.calls_per_minute[0] for scores in moments], axis=0),
-        few_calls=FEW_CALLS_PER_MINUTE * moments[0].nodes,
-        excess=np.max([np.maximum(*scores.excess(objective)) for scores in moments], axis=0),
-    )
+def _groups_of_their_own(
+    moments: Sequence[Sequence[Unit]], nodes: Mapping[str, int], settings: int, budget_events: int
+) -> frozenset[str]:
+    """The largest groups, as many as can have a first sample each within the budget."""
+    left = FIRST_SHARE * budget_events / settings
+    costs: dict[str, float] = defaultdict(float)
+    for units in moments:
+        lanes: dict[tuple[str, NodeShape], list[int]] = defaultdict(list)
+        for unit in units:
+            lanes[unit.group, unit.shape].append(EVENTS_OF_A_LANE + unit.events)
+        for (group, _), lane in lanes.items():
+            costs[group] += min(LAYERS * LEAST, len(lane)) * sum(lane) / len(lane)
+    if sum(costs.values()) <= left:
+        return frozenset(costs)
+    every = [EVENTS_OF_A_LANE + unit.events for units in moments for unit in units]
+    left -= FIRST_UNITS * sum(every) / len(every) * len(moments)  # for the others
+    own = set()
+    for group in sorted(costs, key=lambda group: (-nodes[group], group)):
+        left -= costs[group]
+        if left < 0:
+            break
+        own.add(group)
+    return frozenset(own)
 
 
-def _option(targets: WarmTargets, scores: Scores, number: int) -> Option:
-    return Option(
-        targets=targets,
-        held=float(scores.held[0, number]),
-        assigned=float(scores.assigned[0, number]),
-        enis=float(scores.enis[0, number]),
-        delayed_share=float(scores.delayed_share[0, number]),
-        calls_per_minute=float(scores.calls_per_minute[0, number]),
-    )
+def _figures(scores: Scores, number: int) -> dict[str, float]:
+    """What a setting comes to, by the names of `Option`."""
+    names = ("held", "assigned", "enis", "delayed_share", "calls_per_minute")
+    return {name: float(getattr(scores, name)[0, number]) for name in names}
 
 
 def _interval(scores: Scores, number: int) -> tuple[float, float]:
     low, high = np.quantile(scores.held[1:, number], (0.05, 0.95))
     return float(low), float(high)
-
-
-def _runners_up(case: Case, picked: Pick, allowed: Mask) -> list[int]:
-    """The next best: within the limits by what they hold, then the others by their excess."""
-    excess = np.where(case.within[0], 0.0, case.excess)
-    order = np.lexsort((case.held, excess))
-    return [int(n) for n in order if allowed[n] and n != picked.best][:_RUNNERS_UP]

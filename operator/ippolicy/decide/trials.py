@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ippolicy.decide.units import Unit
 from ippolicy.ipamd import NodeShape, PoolSettings, WarmTargets
+from ippolicy.ipamd.cloud import Latency
 from ippolicy.ipamd.fast.grid import replay_grid
 from ippolicy.ipamd.fast.trace import Trace
 
@@ -19,16 +20,19 @@ Indexes = NDArray[np.int64]
 
 SEED = 20_231
 EVENTS_OF_A_LANE = 40  # what starting a lane costs, in events
+_FEW_UNITS = 24
+_REFERENCE = 0
 
 
 class Replay(Protocol):
-    """Plays each trace on the node of its shape under each setting."""
+    """Plays each trace on the node of its shape under each setting, and counts from a second on."""
 
     def __call__(
         self,
         shapes: Sequence[NodeShape],
         traces: Sequence[Trace],
         settings: Sequence[PoolSettings],
+        score_from_s: float,
     ) -> Played: ...
 
 
@@ -49,10 +53,17 @@ class Played:
 
 
 def replay_fast(
-    shapes: Sequence[NodeShape], traces: Sequence[Trace], settings: Sequence[PoolSettings]
+    shapes: Sequence[NodeShape],
+    traces: Sequence[Trace],
+    settings: Sequence[PoolSettings],
+    score_from_s: float,
+    *,
+    latency: Latency | None = None,
 ) -> Played:
-    """The model's fast form, always with the same seed."""
-    result = replay_grid(shapes, traces, settings, seed=SEED)
+    """The model's fast form, always with the same seed; EC2 takes its usual latency, or this."""
+    result = replay_grid(
+        shapes, traces, settings, seed=SEED, latency=latency, score_from_s=score_from_s
+    )
     return Played(
         starts=result.pods.astype(np.float64),
         delayed=result.delayed.astype(np.float64),
@@ -66,9 +77,11 @@ def replay_fast(
 class Trials:
     """The results of `units` under `candidates`, played as they are asked for.
 
-    Column `reference` is a setting that always holds all a node can hold: a start that is delayed
+    Beside them a setting is played that always holds all a node can hold: a start that is delayed
     even then is the node's size or cooldown, not the setting, and is charged to none.
-    `events_played` counts what the replays so far have cost.
+    Few units are played several times each, and the mean is taken: what chance does then, in the
+    order in which ipamd takes ENIs, weighs no more than with many. `events_played` counts what the
+    replays so far have cost.
     """
 
     def __init__(
@@ -80,33 +93,41 @@ class Trials:
     ) -> None:
         self.units = units
         self.events_played = 0
-        self._settings = [replace(base, targets=targets) for targets in candidates]
-        self._settings.append(replace(base, targets=_everything(units)))
-        self.reference = len(candidates)
+        self._base = base
+        self._settings = [replace(base, targets=_everything(units))]
         self._replay = replay
-        shape = (len(units), len(self._settings))
-        self._done = np.zeros(shape, dtype=bool)
-        self._arrays = Played(*(np.zeros(shape) for _ in range(6)))
+        self._times = max(1, _FEW_UNITS // max(1, len(units)))
+        self._leads_s = np.array([unit.lead_s for unit in units])
+        self._place = np.full(len(units), -1)  # among the rows of the arrays, which grow
+        self._done = np.zeros((0, 1), dtype=bool)
+        self._arrays = Played(*(np.zeros((0, 1)) for _ in Played.__slots__))
+        self.add(candidates)
+
+    def add(self, candidates: Sequence[WarmTargets]) -> None:
+        """Take in more settings, numbered on from the last."""
+        self._settings += [replace(self._base, targets=targets) for targets in candidates]
+        self._grow(0, len(candidates))
 
     def play(self, rows: Indexes, columns: Indexes) -> None:
         """Play `rows` under `columns` (and the reference) as far as they were not played."""
-        columns = np.append(columns, self.reference)
-        todo = ~self._done[np.ix_(rows, columns)]
-        # Rows that lack the same columns are played together.
-        for lacking in np.unique(todo, axis=0):
-            if lacking.any():
-                self._run(rows[(todo == lacking).all(axis=1)], columns[lacking])
+        new = rows[self._place[rows] < 0]
+        self._place[new] = len(self._done) + np.arange(len(new))
+        self._grow(len(new), 0)
+        columns = np.append(_REFERENCE, columns + 1)
+        for lead_s in np.unique(self._leads_s[rows]).tolist():
+            self._play_alike(rows[self._leads_s[rows] == lead_s], columns, lead_s)
 
     def cost(self, rows: Indexes, columns: int) -> int:
         """Events that playing `rows` under so many columns takes."""
         events: int = sum(self.units[row].events for row in rows.tolist())
-        return columns * (events + EVENTS_OF_A_LANE * len(rows))
+        return columns * self._times * (events + EVENTS_OF_A_LANE * len(rows))
 
     def results(self, rows: Indexes, columns: Indexes) -> Played:
         """What was played, with the delays that no setting avoids taken out."""
-        part = np.ix_(rows, columns)
+        places = self._place[rows]
+        part = np.ix_(places, columns + 1)
         assert self._done[part].all()  # noqa: S101  (a caller that did not play first is a bug)
-        of, floor = self._arrays, self._arrays.delayed[rows, self.reference]
+        of, floor = self._arrays, self._arrays.delayed[places, _REFERENCE]
         return Played(
             starts=of.starts[part],
             delayed=np.maximum(of.delayed[part] - floor[:, None], 0.0),
@@ -116,16 +137,30 @@ class Trials:
             calls=of.calls[part],
         )
 
-    def _run(self, rows: Indexes, columns: Indexes) -> None:
+    def _play_alike(self, rows: Indexes, columns: Indexes, lead_s: float) -> None:
+        todo = ~self._done[np.ix_(self._place[rows], columns)]
+        # Rows that lack the same columns are played together.
+        for lacking in np.unique(todo, axis=0):
+            if lacking.any():
+                self._run(rows[(todo == lacking).all(axis=1)], columns[lacking], lead_s)
+
+    def _run(self, rows: Indexes, columns: Indexes, lead_s: float) -> None:
         chosen = [self.units[row] for row in rows]
         shapes = [_pool_shape(unit.shape, self._settings[0]) for unit in chosen]
         settings = [_plain(self._settings[column]) for column in columns]
-        played = self._replay(shapes, [unit.trace() for unit in chosen], settings)
-        part = np.ix_(rows, columns)
+        traces = [unit.trace() for unit in chosen]
+        played = self._replay(shapes * self._times, traces * self._times, settings, lead_s)
+        part = np.ix_(self._place[rows], columns)
         for name in Played.__slots__:
-            getattr(self._arrays, name)[part] = getattr(played, name)
+            each = getattr(played, name).reshape(self._times, len(rows), len(columns))
+            getattr(self._arrays, name)[part] = each.mean(axis=0)
         self._done[part] = True
         self.events_played += self.cost(rows, len(columns))
+
+    def _grow(self, rows: int, columns: int) -> None:
+        more = ((0, rows), (0, columns))
+        self._done = np.pad(self._done, more)
+        self._arrays = Played(*(np.pad(getattr(self._arrays, n), more) for n in Played.__slots__))
 
 
 def _everything(units: Sequence[Unit]) -> WarmTargets:

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ippolicy.decide.question import Searched
+from ippolicy.decide.profiles import Part, Schedule
+from ippolicy.decide.question import RunnerUp, Searched
+from ippolicy.decide.subnets.brake import Braking
 from ippolicy.ipamd import WarmTargets
 
 
@@ -22,6 +24,8 @@ class Reason(StrEnum):
 
     SAVES_ADDRESSES = "SavesAddresses"
     STARTS_FASTER = "StartsFaster"
+    SUBNET_PRESSURE = "SubnetPressure"
+    BRAKED = "Braked"
     TARGETS_IN_PLACE = "TargetsInPlace"
     SAVING_TOO_SMALL = "SavingTooSmall"
     MODE_OFF = "ModeOff"
@@ -77,13 +81,34 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
+class DayPlan:
+    """A schedule of several parts, and where in it this moment is.
+
+    `part` is in force from `since_s` to `until_s`; both are when switches are due, which for a part
+    that holds more is before its hour. `in_turn` says that the targets in force are those of a part
+    of it. `switches_s` are the last moments for the switches that are due in the coming day.
+    """
+
+    schedule: Schedule
+    part: Part
+    since_s: float
+    until_s: float
+    in_turn: bool
+    switches_s: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Recommendation:
     """Targets for some nodes, within bounds, with what they would hold.
 
     `uncapped` is what demand alone asks for, `lower` and `upper` what a lean and a generous
     reading of it would give; `binding` names the limit or bound that keeps less from being held.
     `meets` says whether the targets keep both limits of the objective, `present_meets` whether
-    those in force do.
+    those in force do. `calls_limit` is what is left of the limit on EC2 calls, where EC2 is
+    overloaded; `rollout_s` how long it takes to put targets in force.
+
+    With a `plan`, targets and figures are those of the part of the day. `raised` is a sentence on
+    late starts that were measured and forbid leaner targets, empty for none.
     """
 
     targets: WarmTargets
@@ -96,6 +121,11 @@ class Recommendation:
     evidence: Evidence
     meets: bool = True
     present_meets: bool = True
+    calls_limit: float | None = None
+    rollout_s: float = 0.0
+    runners_up: tuple[RunnerUp, ...] = ()
+    plan: DayPlan | None = None
+    raised: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +144,9 @@ class Decision:
 
     `env` maps env key -> value to be set, and is empty unless `verdict` is CHANGE. `traps` are
     faults of the settings in force that leave pods without addresses, each a sentence with its fix.
-    `fleet` is None when the facts do not allow any recommendation. `searched` is to be given to
-    the next decision, so that it need not search anew.
+    `fleet` is None when the facts do not allow any recommendation. `searched` and `braked` are to
+    be given to the next decision, so that it need not search anew. `braking` is None where `fleet`
+    is.
     """
 
     verdict: Verdict
@@ -127,3 +158,5 @@ class Decision:
     groups: tuple[GroupAdvice, ...]
     traps: tuple[str, ...] = ()
     searched: Searched | None = None
+    braking: Braking | None = None
+    braked: tuple[Searched | None, ...] = ()

@@ -7,8 +7,8 @@ picks from, so that a search over thousands of nodes replays only as many as it 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ DAY_S = 86_400.0
 HOUR_S = 3_600.0
 LEAST_SPAN_S = 1.0
 BORN_WITHIN_S = 300.0  # from a node's creation to its first pods, at most
-_LEVELS = 3
+LAYERS = 3  # by level, in a sample
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,6 +31,11 @@ class Unit:
     `first` and `last` bound its events in `source`; `level` pods were there at `since_s`. `cold`
     says that the node was new then. `mean_level` is the mean number of pods over the stretch,
     `peak` their most.
+
+    Its replay has a lead of `lead_s` seconds, whole hours, that are not counted: a pool that has
+    seen bursts has the ENIs that they took, one at rest has not. The lead is what the node did
+    before; where that was not watched, the end of the stretch itself. Where it is too short to show
+    what the node has seen, `crowd` pods more are there when it begins, and go at once.
     """
 
     shape: NodeShape
@@ -43,6 +48,8 @@ class Unit:
     peak: int
     mean_level: float
     cold: bool
+    lead_s: float
+    crowd: int = 0
 
     @property
     def group(self) -> str:
@@ -51,17 +58,38 @@ class Unit:
 
     @property
     def events(self) -> int:
-        """Arrivals and departures in it."""
-        return self.last - self.first
+        """Arrivals and departures in its replay, those of the lead by its own rate."""
+        own = self.last - self.first
+        return round(own * (1.0 + self.lead_s / (self.until_s - self.since_s)))
 
     def trace(self) -> Trace:
-        """The stretch as the model replays it."""
-        part = slice(self.first, self.last)
+        """The stretch as the model replays it, after `lead_s` seconds of lead."""
+        repeats = self.lead_s > self.since_s - self.source.since_s
+        lead_ends_s = self.until_s if repeats else self.since_s
+        lead_starts_s = lead_ends_s - self.lead_s
+        before = _between(self.source, lead_starts_s, lead_ends_s)
+        jump = self.level - _level(self.source, before.stop)  # from its end back to its start
+        times_s, changes = self.source.times_s, self.source.changes
+        own = slice(self.first, self.last)
         return Trace(
-            level=self.level,
-            times_s=self.source.times_s[part] - self.since_s,
-            changes=self.source.changes[part],
-            span_s=self.until_s - self.since_s,
+            level=_level(self.source, before.start) + self.crowd,
+            times_s=np.concatenate(
+                (
+                    np.zeros(self.crowd),
+                    times_s[before] - lead_starts_s,
+                    np.full(abs(jump), np.nextafter(self.lead_s, 0.0)),
+                    times_s[own] - self.since_s + self.lead_s,
+                )
+            ),
+            changes=np.concatenate(
+                (
+                    np.full(self.crowd, -1, np.int8),
+                    changes[before],
+                    np.full(abs(jump), np.sign(jump), np.int8),
+                    changes[own],
+                )
+            ),
+            span_s=self.lead_s + self.until_s - self.since_s,
             cold=self.cold,
         )
 
@@ -69,7 +97,7 @@ class Unit:
 def units_of(
     snapshot: Snapshot,
     nodes: Sequence[NodeFacts],
-    traces: Iterable[NodeTrace],
+    traces: Sequence[NodeTrace],
     *,
     until_s: float,
 ) -> list[Unit]:
@@ -81,42 +109,49 @@ def units_of(
     shapes = {node.name: _shape(snapshot, node) for node in nodes}
     born = {node.name: node.created_at_s for node in nodes}
     usual = _usual_shapes(nodes, shapes)
+    first_s: dict[str, float] = {}
+    for trace in traces:
+        first_s[trace.node] = min(trace.since_s, first_s.get(trace.node, trace.since_s))
     units: list[Unit] = []
     for trace in traces:
         shape = shapes.get(trace.node, usual.get(trace.group))
         if shape is None or trace.group not in usual:
             continue
         # Of a node that is gone it is not known when it was made: its pods may have been there.
-        cold = born.get(trace.node, 0.0) > trace.since_s - BORN_WITHIN_S
+        new = born.get(trace.node, 0.0) > trace.since_s - BORN_WITHIN_S
+        cold = new and trace.since_s == first_s[trace.node]
         units += _days(trace, shape, min(trace.until_s, until_s), cold=cold)
     return units
 
 
 def hours_of(unit: Unit) -> list[tuple[int, Unit]]:
     """`unit` cut at full hours: (hour of the day in UTC, the part in it), parts of seconds left
-    out."""
+    out. Each has seen the peak of the whole."""
     first_s = unit.since_s - unit.since_s % HOUR_S
     parts: list[tuple[int, Unit]] = []
     for start_s in np.arange(first_s, unit.until_s, HOUR_S).tolist():
         since_s, until_s = max(start_s, unit.since_s), min(start_s + HOUR_S, unit.until_s)
         if until_s - since_s >= LEAST_SPAN_S:
             cold = unit.cold and since_s == unit.since_s
-            part = _unit(unit.source, unit.shape, since_s, until_s, cold=cold)
+            part = _unit(unit.source, unit.shape, since_s, until_s, cold=cold, most_lead_s=HOUR_S)
+            if part.lead_s:
+                part = replace(part, crowd=unit.peak - part.level)
             parts.append((int(start_s % DAY_S // HOUR_S), part))
     return parts
 
 
-def strata(units: Sequence[Unit]) -> list[NDArray[np.int64]]:
-    """Indexes of like units: of one group and shape, and of the same third by mean level."""
-    kinds: dict[tuple[str, NodeShape], list[int]] = defaultdict(list)
-    for index, unit in enumerate(units):
-        kinds[unit.group, unit.shape].append(index)
-    layers: list[NDArray[np.int64]] = []
-    for _, members in sorted(kinds.items(), key=lambda kind: kind[1][0]):
-        by_level = sorted(members, key=lambda index: (units[index].mean_level, index))
-        thirds = np.array_split(np.array(by_level, dtype=np.int64), _LEVELS)
-        layers += [third for third in thirds if len(third)]
-    return layers
+def layers(kinds: Sequence[Hashable], levels: Sequence[float]) -> list[NDArray[np.int64]]:
+    """Indexes of like things: of one kind, and of the same third by level. Of a kind of few, fewer
+    parts are made, so that each has two or more to draw from."""
+    members_of: dict[Hashable, list[int]] = defaultdict(list)
+    for index, kind in enumerate(kinds):
+        members_of[kind].append(index)
+    found: list[NDArray[np.int64]] = []
+    for members in members_of.values():
+        by_level = sorted(members, key=lambda index: (levels[index], index))
+        parts = min(LAYERS, max(1, len(members) // 2))
+        found += np.array_split(np.array(by_level, dtype=np.int64), parts)
+    return found
 
 
 def _shape(snapshot: Snapshot, node: NodeFacts) -> NodeShape | None:
@@ -155,11 +190,18 @@ def _days(trace: NodeTrace, shape: NodeShape, until_s: float, *, cold: bool) -> 
 
 
 def _unit(
-    trace: NodeTrace, shape: NodeShape, since_s: float, until_s: float, *, cold: bool
+    trace: NodeTrace,
+    shape: NodeShape,
+    since_s: float,
+    until_s: float,
+    *,
+    cold: bool,
+    most_lead_s: float = DAY_S,
 ) -> Unit:
-    first, last = (int(i) for i in np.searchsorted(trace.times_s, (since_s, until_s)))
-    changes = trace.changes[first:last]
-    level = max(0, trace.level + int(trace.changes[:first].sum(dtype=np.int64)))
+    own = _between(trace, since_s, until_s)
+    first, last = own.start, own.stop
+    changes = trace.changes[own]
+    level = _level(trace, first)
     levels = np.concatenate(([level], level + np.cumsum(changes, dtype=np.int64)))
     edges = np.concatenate(([since_s], trace.times_s[first:last], [until_s]))
     mean_level = float(levels @ np.diff(edges)) / (until_s - since_s)
@@ -174,4 +216,25 @@ def _unit(
         peak=int(levels.max()),
         mean_level=mean_level,
         cold=cold,
+        lead_s=0.0 if cold else _lead_s(since_s - trace.since_s, until_s - since_s, most_lead_s),
     )
+
+
+def _lead_s(before_s: float, span_s: float, most_s: float) -> float:
+    """Seconds of lead where `before_s` seconds before a stretch of `span_s` were watched.
+
+    Whole hours, since what has the same lead is replayed together.
+    """
+    before_s, span_s = min(before_s, most_s), min(span_s, most_s)
+    return before_s // HOUR_S * HOUR_S or span_s // HOUR_S * HOUR_S
+
+
+def _between(trace: NodeTrace, since_s: float, until_s: float) -> slice:
+    """The events of `trace` from `since_s` on and before `until_s`."""
+    first, last = np.searchsorted(trace.times_s, (since_s, until_s)).tolist()
+    return slice(first, last)
+
+
+def _level(trace: NodeTrace, event: int) -> int:
+    """The pods that were there before that event."""
+    return max(0, trace.level + int(trace.changes[:event].sum(dtype=np.int64)))

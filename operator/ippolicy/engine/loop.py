@@ -6,25 +6,34 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from ippolicy.account.view import View
 from ippolicy.act.actor import Actor
+from ippolicy.act.checkpoints import CheckpointStore
 from ippolicy.act.outcome import Outcome, outcome_of
 from ippolicy.act.requests import CallFailed
 from ippolicy.act.rollout import RolloutState, RolloutWatch, rollout_state
 from ippolicy.api import IPPolicy, Mode, OnDelete
-from ippolicy.decide.decision import Inputs, decide
 from ippolicy.decide.gate import Limits, wish_gate
 from ippolicy.decide.history import DemandHistory
-from ippolicy.decide.question import Searched
+from ippolicy.decide.signals import SignalHistory
+from ippolicy.decide.subnets.ahead import Ahead
 from ippolicy.decide.types import Decision, Verdict
+from ippolicy.engine.bundles import Bundles
+from ippolicy.engine.checkpoints import Checkpoints
 from ippolicy.engine.counting import CallCounts
+from ippolicy.engine.deciding import Decider
+from ippolicy.engine.election import Alone, Office
+from ippolicy.engine.imports import Imports
 from ippolicy.engine.policies import (
     Policies,
     Standing,
     former_ref,
+    ref_of,
     selection_of,
 )
 from ippolicy.engine.publisher import Publisher
@@ -36,6 +45,7 @@ from ippolicy.settings import Settings
 
 _log = logging.getLogger("ippolicy")
 _FIRST_LOOK_POLL_S = 0.2
+OUT_OF_OFFICE = "another operator holds the Lease: it goes on from here"
 
 
 class Engine:
@@ -51,37 +61,63 @@ class Engine:
         *,
         observer: Callable[[Callable[[PodEvent], None]], Observer],
         actor: Actor,
+        checkpoints: CheckpointStore,
         publisher: Publisher,
+        can_decide: Callable[[], bool] = lambda: True,
+        office: Office | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.policies = Policies()
+        self.bundles = Bundles()
         self.observer = observer(self._remember)
         self.last_pass_s = clock()
         self._settings = settings
         self._limits = Limits(settings.min_coverage.fraction, settings.facts_max_age.seconds)
         self._actor = actor
         self._publisher = publisher
+        self._can_decide = can_decide
+        self._office = office or Alone()
         self._counts = CallCounts(publisher.exporter)
+        self._imports = Imports(publisher.exporter, clock=clock)
         self._clock = clock
         self._histories: dict[DaemonSetRef, DemandHistory] = {}
-        self._searched: dict[DaemonSetRef, Searched] = {}
+        self._decider = Decider(self._limits, by_replay=settings.choice == "replay")
+        self._checkpoints = Checkpoints(
+            checkpoints,
+            publisher.exporter,
+            self._histories,
+            subnets=self._decider,
+            clock=clock,
+            interval_s=settings.checkpoint_interval.seconds,
+        )
+        self._signals: defaultdict[DaemonSetRef, SignalHistory] = defaultdict(SignalHistory)
         self._rollouts: dict[DaemonSetRef, RolloutWatch] = {}
         self._writing = asyncio.Lock()
         self._poke = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._keeping: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Start watching, and the loop."""
         await self.observer.start()
         self._task = asyncio.create_task(self._run(), name="engine")
+        keeping = self._checkpoints.run(self._owners)
+        self._keeping = asyncio.create_task(keeping, name="checkpoints")
 
     async def stop(self) -> None:
-        """Stop the loop and the watches; nothing is undone."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        """Stop the loop and the watches, and keep what was seen; nothing is undone."""
+        for task in (self._task, self._keeping):
+            if task is not None:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+        await self._imports.stop()
+        await self._checkpoints.keep_before_the_end(self._owners())
         await self.observer.stop()
+
+    def look(self) -> None:
+        """Make the next pass at once."""
+        self._poke.set()
 
     def take(self, raw: Mapping[str, Any]) -> None:
         """Take up a policy as the watch shows it; a new spec is looked at at once."""
@@ -91,6 +127,7 @@ class Engine:
     def forget(self, name: str) -> None:
         """Forget a policy that is gone."""
         self.policies.remove(name)
+        self.bundles.forget(name)
         self._publisher.forget(name)
         self._poke.set()
 
@@ -123,8 +160,11 @@ class Engine:
 
         Raises what the first of them failed of, once all had their turn.
         """
-        standings = await self._look_at()
+        standings, former = await self._look_at(), self.policies.former()
         self._trim({standing.ref for standing in standings})
+        if not self._office.leading:
+            await self._follow(standings)
+            return
         failures: list[Exception] = []
         for name in [standing.policy.name for standing in standings]:
             try:
@@ -135,10 +175,26 @@ class Engine:
             if (problem := self.policies.invalid.get(name)) is not None:
                 raw, shown = self.policies.raw(name), self.policies.status(name)
                 await self._publisher.refuse(raw, problem, shown, self._clock())
+        if not self.policies.invalid:  # what those are about is not known
+            await self._checkpoints.drop_others(self.policies.owners(), former)
         self._counts.take(self.observer.stats())
         if failures:
             raise failures[0]
         self.last_pass_s = self._clock()
+
+    async def _follow(self, standings: Sequence[Standing]) -> None:
+        """See and remember what the operator in office does, to go on from there at once."""
+        for policy, ref in [(s.policy, s.ref) for s in standings if s.rival is None]:
+            snapshot = self.observer.snapshot(ref, self._clock(), selection_of(policy))
+            self._note_demand(policy, ref, snapshot)
+            await call_off_loop(partial(self._decider.note, policy, ref, snapshot))
+            await self._checkpoints.restore(policy, ref)
+        self._counts.take(self.observer.stats())
+        self.last_pass_s = self._clock()
+
+    def _owners(self) -> dict[DaemonSetRef, list[IPPolicy]]:
+        """The policies whose demand this operator keeps on the cluster."""
+        return self.policies.owners() if self._office.leading else {}
 
     async def _pass_over(self, name: str) -> None:
         async with self._writing:
@@ -193,17 +249,23 @@ class Engine:
         if standing.rival is not None:
             return self._view(policy, snapshot, rival=standing.rival, left_behind=former)
         self._note_demand(policy, ref, snapshot)
+        await self._checkpoints.restore(policy, ref)
+        snapshot = self._imports.serve(policy, ref, snapshot, self._histories[ref])
         try:
             record = await self._record(ref, snapshot)
         except IPPolicyError as error:
             return self._view(policy, snapshot, outcome=outcome_of(error), left_behind=former)
-        decision = await self._decide(policy, ref, snapshot, record)
+        # Without limits of instance types there is nothing to replay, and nothing to wait for.
+        if snapshot.limits and not self._can_decide():
+            return self._view(policy, snapshot, record=record, left_behind=former)
+        decision, ahead = await self._decide(policy, ref, snapshot, record)
         outcome = await self._act(standing, decision, snapshot)
         rollout = self._rollout(ref, snapshot, record)
         return self._view(
             policy,
             snapshot,
             decision=decision,
+            ahead=ahead,
             record=record,
             outcome=outcome,
             rollout=rollout,
@@ -221,6 +283,7 @@ class Engine:
             policy=policy,
             snapshot=snapshot,
             min_coverage=self._limits.min_coverage,
+            checkpoint=self._checkpoints.state(ref_of(policy)),
             **found,
         )
 
@@ -240,30 +303,33 @@ class Engine:
         if all(snapshot.sources[name].succeeded_at_s is not None for name in known):
             history.sync(snapshot.nodes, snapshot.pods_per_node, now_s)
         history.trim(now_s)
+        self._signals[ref].note(snapshot)
 
     def _trim(self, looked_at: set[DaemonSetRef]) -> None:
         """Keep what no policy asks for bounded: a policy may come back, and wants it then."""
+        self._imports.keep(looked_at)
+        self._decider.keep(looked_at)
         for ref, history in self._histories.items():
             if ref not in looked_at:
                 history.trim(self._clock())
 
     async def _decide(
         self, policy: IPPolicy, ref: DaemonSetRef, snapshot: Snapshot, record: Record | None
-    ) -> Decision:
+    ) -> tuple[Decision, Ahead]:
         traces = self._histories[ref].traces(snapshot.taken_at_s)
-        inputs = Inputs(
-            policy=policy,
-            snapshot=snapshot,
-            traces=traces,
-            record=record,
-            limits=self._limits,
-            searched=self._searched.get(ref),
-            by_replay=self._settings.choice == "replay",
+        inputs, decision, ahead = await call_off_loop(
+            partial(
+                self._decider.decide,
+                policy,
+                ref,
+                snapshot,
+                record=record,
+                traces=traces,
+                signals=self._signals[ref].signals(snapshot.taken_at_s),
+            )
         )
-        decision = await call_off_loop(lambda: decide(inputs))
-        if decision.searched is not None:
-            self._searched[ref] = decision.searched
-        return decision
+        self.bundles.keep(inputs, decision)
+        return decision, ahead
 
     async def _act(
         self, standing: Standing, decision: Decision, snapshot: Snapshot
@@ -273,6 +339,10 @@ class Engine:
             return None
         if self.policies.standing(policy.name) != standing:
             return outcome_of(FactsChanged(f"policy {policy.name} changed meanwhile: decide again"))
+        if not self.policies.held(policy.name):
+            return outcome_of(FactsChanged(f"policy {policy.name} has no finalizer yet: next pass"))
+        if not await self._office.confirm():
+            return outcome_of(FactsChanged(OUT_OF_OFFICE))
         return await call_off_loop(
             lambda: self._actor.carry_out(
                 policy=policy,
@@ -337,6 +407,11 @@ class Engine:
             return outcome_of(error)
         if record is None or self.policies.has_other(record.policy_uid, ref, than=policy):
             return None
+        return await self._put_back(policy, ref)
+
+    async def _put_back(self, policy: IPPolicy, ref: DaemonSetRef) -> Outcome:
+        if not await self._office.confirm():
+            return outcome_of(FactsChanged(OUT_OF_OFFICE))
         if policy.spec.on_delete is OnDelete.RETAIN:
             return await call_off_loop(lambda: self._actor.retain(ref))
         return await call_off_loop(lambda: self._actor.restore(ref))

@@ -2,54 +2,86 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import functools
 import logging
+import socket
 import time
-from collections.abc import Mapping
-from typing import Any
+import uuid
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from ippolicy import kube
 from ippolicy.account.exporter import Exporter
 from ippolicy.account.health import Health, alive
 from ippolicy.act.actor import Actor
+from ippolicy.act.checkpoints import CheckpointStore
+from ippolicy.act.lease import LeaseStore
+from ippolicy.engine.election import Alone, Election
 from ippolicy.engine.loop import Engine
 from ippolicy.engine.publisher import Publisher
 from ippolicy.engine.server import Server
 from ippolicy.ipamd.fast import compile_kernel
 from ippolicy.observe.observer import Observer
+from ippolicy.observe.policies import policy_reflector
 from ippolicy.observe.settings import ObserveSettings
 from ippolicy.offloop import call_off_loop
 from ippolicy.settings import Settings
 
+if TYPE_CHECKING:
+    from kubernetes.client import ApiClient
+
 _log = logging.getLogger("ippolicy")
 _MISSED_PASSES = 10
+COMPILING = "the replay of demand is being compiled, which takes half a minute once"
+NO_POLICIES = "policies: not listed yet"
 
 
 class Operator:
     """Everything that one operator process runs beside kopf."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, on_loss: Callable[[], None] = lambda: None) -> None:
+        """`on_loss` is called when it is in office no more, and must write nothing more."""
         configuration = kube.load_configuration()
-        client = kube.api_client(configuration, read_timeout_s=settings.api_timeout.seconds)
-        exporter = Exporter()
+        timeout_s = settings.api_timeout.seconds
+        # The Lease is written by who is not in office yet, and all the rest by who is.
+        lease_client = kube.api_client(configuration, read_timeout_s=timeout_s)
+        self.election = _election(lease_client, settings, on_loss)
+        office = self.election or Alone()
+        client = kube.api_client(
+            configuration, read_timeout_s=timeout_s, may_write=lambda: office.leading
+        )
+        exporter = Exporter(leading=lambda: office.leading)
         self._api = kube.AsyncApi(configuration)
         self._settings = settings
-        self._started = False
+        self._compiling: asyncio.Task[Any] | None = None
+        self._tasks: tuple[asyncio.Task[None], ...] = ()
         self.engine = Engine(
             settings,
             observer=functools.partial(self._observer, observe_settings(settings)),
             actor=Actor(client),
+            checkpoints=CheckpointStore(client),
             publisher=Publisher(
                 client,
                 exporter,
                 refresh_s=settings.status_interval.seconds,
-                timeout_s=settings.api_timeout.seconds,
+                timeout_s=timeout_s,
             ),
+            can_decide=self._can_decide,
+            office=office,
+        )
+        self._policies = policy_reflector(
+            self._api,
+            observe_settings(settings),
+            take=self.engine.take,
+            forget=self.engine.forget,
         )
         self.server = Server(
             exporter,
             alive=self._alive,
             ready=self._ready,
+            bundles=self.engine.bundles,
             host=settings.http_host,
             port=settings.http_port,
         )
@@ -58,14 +90,25 @@ class Operator:
         """Serve probes, then start the engine. Raises InvalidSetting when the port is taken."""
         await self.server.start()
         if self._settings.choice == "replay":
-            await call_off_loop(compile_kernel)
+            self._compiling = asyncio.create_task(call_off_loop(compile_kernel), name="compile")
         await self.engine.start()
-        self._started = True
+        tasks = [asyncio.create_task(self._policies.run(), name="policies")]
+        if self.election is not None:
+            tasks.append(asyncio.create_task(self.election.run(), name="election"))
+        self._tasks = tuple(tasks)
         _log.info("serving /metrics, /healthz and /readyz on port %d", self.server.port)
 
     async def stop(self) -> None:
         """Stop everything; the cluster keeps the settings that are in place."""
+        if self._compiling is not None:
+            self._compiling.cancel()
         await self.engine.stop()
+        for task in self._tasks:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        if self.election is not None:
+            await self.election.release()
         await self._api.close()
         await self.server.stop()
 
@@ -73,13 +116,33 @@ class Operator:
         return Observer(self._api, settings, on_pod_event=on_pod_event)
 
     def _alive(self) -> Health:
-        if not self._started:
-            return Health()  # compiling may take longer than a pass ever should
         longest_s = max(60.0, _MISSED_PASSES * self._settings.interval.seconds)
         return alive(last_pass_s=self.engine.last_pass_s, now_s=time.time(), max_age_s=longest_s)
 
     def _ready(self) -> Health:
-        return Health(self.engine.observer.readiness(time.time()).reasons)
+        # Who is not in office is ready likewise: it could go on at once.
+        reasons = self.engine.observer.readiness(time.time()).reasons
+        if not self._policies.synced.is_set():
+            reasons = (*reasons, NO_POLICIES)
+        return Health(reasons if self._can_decide() else (*reasons, COMPILING))
+
+    def _can_decide(self) -> bool:
+        """Whether the replay is compiled. What it failed of ends the pass that asks."""
+        if self._compiling is None:
+            return True
+        return self._compiling.done() and self._compiling.result() is not None
+
+
+def _election(
+    client: ApiClient, settings: Settings, on_loss: Callable[[], None]
+) -> Election | None:
+    if not settings.lease_namespace:
+        return None
+    # A process that starts anew is another candidate: what the one before it knew is gone.
+    identity = f"{settings.lease_holder or socket.gethostname()}_{uuid.uuid4().hex[:8]}"
+    store = LeaseStore(client, settings.lease_namespace, settings.lease_name)
+    duration_s = settings.lease_duration.seconds
+    return Election(store, identity, duration_s=duration_s, on_loss=on_loss)
 
 
 def observe_settings(settings: Settings) -> ObserveSettings:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ippolicy.api import IPPolicy
+from ippolicy.api import FINALIZER, IPPolicy
 from ippolicy.errors import InvalidPolicy
 from ippolicy.facts import DaemonSetRef, SubnetSelection
 
@@ -89,6 +89,22 @@ class Policies:
             standings.append(Standing(oldest, ref, None))
             standings += [Standing(policy, ref, oldest.name) for policy in younger]
         return standings
+
+    def owners(self) -> dict[DaemonSetRef, list[IPPolicy]]:
+        """The policies about each DaemonSet, the one that acts first."""
+        owners: dict[DaemonSetRef, list[IPPolicy]] = defaultdict(list)
+        for standing in self.standings():
+            owners[standing.ref].append(standing.policy)
+        return owners
+
+    def former(self) -> set[DaemonSetRef]:
+        """The DaemonSets that policies were about when their status was written."""
+        refs = (former_ref(self.status(name)) for name in self._policies)
+        return {ref for ref in refs if ref is not None}
+
+    def held(self, name: str) -> bool:
+        """Whether a policy would stay until its originals are back."""
+        return FINALIZER in (self._raw[name]["metadata"].get("finalizers") or ())
 
     def standing(self, name: str) -> Standing | None:
         """How a policy stands now; None when it is gone, being deleted or invalid."""

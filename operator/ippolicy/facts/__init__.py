@@ -19,6 +19,7 @@ from ippolicy.facts.cluster import (
     SourceName,
     SourceState,
 )
+from ippolicy.facts.cni import Cni, CniFacts
 from ippolicy.facts.daemonset import (
     DaemonSetFacts,
     DaemonSetRef,
@@ -26,30 +27,55 @@ from ippolicy.facts.daemonset import (
     RolloutFacts,
     read_daemon_set,
 )
-from ippolicy.facts.demand import NodeTrace
-from ippolicy.facts.network import InstanceLimits, SubnetFacts, SubnetSelection
+from ippolicy.facts.demand import NodeTrace, watched_s
+from ippolicy.facts.network import InstanceLimits, SubnetFacts, SubnetSelection, SubnetUse
 from ippolicy.facts.record import Change, ChangePhase, Record
+from ippolicy.facts.signals import ApiFacts, InForce, LateStarts, Signals
+from ippolicy.facts.subnets import (
+    CidrReservation,
+    Holder,
+    InstanceUse,
+    InterfaceFacts,
+    PrefixRoom,
+    SubnetInventory,
+    SubnetSplit,
+)
 
 __all__ = [
+    "ApiFacts",
     "Change",
     "ChangePhase",
+    "CidrReservation",
+    "Cni",
+    "CniFacts",
     "Coverage",
     "DaemonSetFacts",
     "DaemonSetRef",
     "EnvEntry",
+    "Holder",
+    "InForce",
     "InstanceLimits",
+    "InstanceUse",
+    "InterfaceFacts",
+    "LateStarts",
     "LeftOut",
     "NodeFacts",
     "NodeTrace",
     "PodEvent",
     "PoolCounters",
     "PoolFacts",
+    "PrefixRoom",
     "Record",
     "RolloutFacts",
+    "Signals",
     "Snapshot",
     "SourceName",
     "SourceState",
     "SubnetFacts",
+    "SubnetInventory",
     "SubnetSelection",
+    "SubnetSplit",
+    "SubnetUse",
     "read_daemon_set",
+    "watched_s",
 ]

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from ippolicy.facts.cni import CniFacts
 from ippolicy.facts.daemonset import DaemonSetFacts
 from ippolicy.facts.network import InstanceLimits, SubnetFacts
+from ippolicy.facts.subnets import CidrReservation, InstanceUse, SubnetInventory
 
 
 class LeftOut(StrEnum):
@@ -31,6 +33,11 @@ class SourceName(StrEnum):
     EC2_SUBNETS = "ec2-subnets"
     EC2_INSTANCE_TYPES = "ec2-instance-types"
     EC2_INSTANCES = "ec2-instances"
+    EC2_INTERFACES = "ec2-interfaces"
+    EC2_RESERVATIONS = "ec2-reservations"
+    ENI_CONFIGS = "eniconfigs"
+    CILIUM = "cilium"
+    PROMETHEUS = "prometheus"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +70,22 @@ class PodEvent:
 
 @dataclass(frozen=True, slots=True)
 class PoolCounters:
-    """Counters of one aws-node since it was first read, with its restarts taken out."""
+    """Counters of one aws-node since it was first read, with its restarts taken out.
+
+    `no_free_blocks` counts calls that EC2 refused with InsufficientCidrBlocks, `ec2_overloads`
+    those that it refused for load. `answers` counts calls to AWS that succeeded and waits for a new
+    ENI, by name; `answers_ms` is the time that they took in all.
+    """
 
     add_requests: int = 0
     del_requests: int = 0
     no_available_addresses: int = 0
     ec2_calls: Mapping[str, int] = field(default_factory=dict)
     ec2_errors: Mapping[str, int] = field(default_factory=dict)
+    no_free_blocks: int = 0
+    ec2_overloads: Mapping[str, int] = field(default_factory=dict)
+    answers: Mapping[str, int] = field(default_factory=dict)
+    answers_ms: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +150,10 @@ class Snapshot:
     `pods_per_node` counts pods on the pod network that hold or want an address, for each name in
     `nodes`. `pools` has only the nodes with a reading that is not stale. `limits` is keyed by
     instance type; a type that EC2 does not know is in `unknown_types` instead.
+
+    `inventories` and `reservations` are keyed by subnet id and lack the subnets that EC2 did not
+    tell of, all of them where the right to ask is missing. `instances` has every EC2 instance of
+    the cluster by its id, with a warm pool or without.
     """
 
     taken_at_s: float
@@ -147,3 +167,7 @@ class Snapshot:
     unknown_types: frozenset[str]
     subnets: tuple[SubnetFacts, ...]
     sources: Mapping[SourceName, SourceState]
+    inventories: Mapping[str, SubnetInventory] = field(default_factory=dict)
+    reservations: Mapping[str, tuple[CidrReservation, ...]] = field(default_factory=dict)
+    instances: Mapping[str, InstanceUse] = field(default_factory=dict)
+    cni: CniFacts = field(default_factory=CniFacts)

@@ -88,7 +88,7 @@ def replay_trace(
     )
     node.boot(settings)
     at_start = dict(node.cloud.calls)
-    run = _TraceRun(node, pods, retry_s)
+    run = TraceRun(node, pods, retry_s)
     run.until(horizon_s)
     levels = node.settle()
     return TraceResult(
@@ -118,8 +118,8 @@ class _Waiting:
     next_try: int
 
 
-class _TraceRun:
-    """The pods of a trace on one node."""
+class TraceRun:
+    """The pods of a trace on one node, played on by each `until`; counts since the first."""
 
     def __init__(self, node: VirtualNode, pods: Sequence[tuple[int, int]], retry_s: int) -> None:
         self.node = node
@@ -131,7 +131,7 @@ class _TraceRun:
         self._ends: list[tuple[int, str]] = []
 
     def until(self, horizon_s: int) -> None:
-        """Play every second in which something happens, up to `horizon_s`."""
+        """Play every second in which something happens, from where it stands up to `horizon_s`."""
         second = 0
         while (second := self._next_second(second, horizon_s)) < horizon_s:
             self.node.advance(second + EVENT_OFFSET_S)

@@ -15,6 +15,20 @@ from ippolicy.errors import EntryPointRefused
 
 DEFAULT_WARM_ENI = 1
 DEFAULT_COOLDOWN_S = 30
+ENV_KEYS = (
+    "WARM_ENI_TARGET",
+    "WARM_IP_TARGET",
+    "MINIMUM_IP_TARGET",
+    "WARM_PREFIX_TARGET",
+    "ENABLE_PREFIX_DELEGATION",
+    "MAX_ENI",
+    "AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG",
+    "ENABLE_SUBNET_DISCOVERY",
+    "ENABLE_POD_ENI",
+    "AWS_MANAGE_ENIS_NON_SCHEDULABLE",
+    "IP_COOLDOWN_PERIOD",
+)
+"""The variables that the pool manager obeys: all that `PoolSettings.from_env` looks at."""
 
 _GO_INT = re.compile(r"[+-]?[0-9]+\Z", re.ASCII)
 _GO_INT_LIMIT = 1 << 63

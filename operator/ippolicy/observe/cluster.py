@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from random import Random
@@ -13,6 +13,7 @@ from typing import TypeAlias, TypeVar
 from ippolicy.facts import (
     DaemonSetFacts,
     DaemonSetRef,
+    InstanceUse,
     LeftOut,
     NodeFacts,
     PodEvent,
@@ -43,6 +44,8 @@ AnyReflector: TypeAlias = (
 _NOT_OVER = "status.phase!=Succeeded,status.phase!=Failed"
 NODES = Kind("/api/v1/nodes", read_node)
 PODS = Kind("/api/v1/pods", read_pod, {"fieldSelector": f"spec.hostNetwork=false,{_NOT_OVER}"})
+LONGEST_COOLDOWN_S = 300.0
+"""How long it is remembered that a pod left; the CNI's cooldown is 30 s unless told otherwise."""
 CLUSTER_SOURCES = (SourceName.NODES, SourceName.PODS, SourceName.AWS_NODE, SourceName.DAEMON_SET)
 
 
@@ -83,6 +86,7 @@ class Cluster:
         self._namespaces: dict[str, _Namespace] = {}
         self._tasks: dict[object, asyncio.Task[None]] = {}
         self._pods_per_node: Counter[str] = Counter()
+        self._departures: deque[tuple[float, str]] = deque()
         self._without_aws_node_since_s: dict[str, float] = {}
         self._running = False
 
@@ -154,6 +158,16 @@ class Cluster:
     def pods_on(self, nodes: Iterable[NodeFacts]) -> dict[str, int]:
         """Pods on the pod network of each of `nodes`, zero included."""
         return {node.name: self._pods_per_node[node.name] for node in nodes}
+
+    def instances(self, now_s: float, cooldown_s: float) -> dict[str, InstanceUse]:
+        """Every EC2 instance of the cluster by its id, whatever runs on it, with its pods on the
+        pod network and those that left it less than `cooldown_s` ago."""
+        cooling = Counter(node for at_s, node in self._departures if now_s - at_s < cooldown_s)
+        return {
+            record.facts.instance_id: InstanceUse(key, self._pods_per_node[key], cooling[key])
+            for key, record in self._nodes.store.items()
+            if record.facts.instance_id
+        }
 
     def aws_node_pods(self, ref: DaemonSetRef | None = None) -> list[AwsNodePod]:
         """One aws-node pod a node: the newest that is not on its way out, if there is one.
@@ -271,7 +285,14 @@ class Cluster:
             if node:
                 self._count(node, change)
                 if self._pods.synced.is_set():
+                    if change < 0:
+                        self._note_departure(node, at_s)
                     self._on_pod_event(PodEvent(at_s, node, change))
+
+    def _note_departure(self, node: str, at_s: float) -> None:
+        self._departures.append((at_s, node))
+        while at_s - self._departures[0][0] > LONGEST_COOLDOWN_S:
+            self._departures.popleft()
 
     def _count(self, node: str, change: int) -> None:
         self._pods_per_node[node] += change

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TypeVar
 
-from ippolicy.errors import EC2Unavailable
 from ippolicy.facts import (
     InstanceLimits,
     NodeFacts,
@@ -16,10 +15,13 @@ from ippolicy.facts import (
     SourceState,
     SubnetFacts,
     SubnetSelection,
+    SubnetUse,
 )
+from ippolicy.observe.asking import Asker, Source
 from ippolicy.observe.ec2_client import Questions
+from ippolicy.observe.inventory import Inventories
 from ippolicy.observe.settings import ObserveSettings
-from ippolicy.offloop import call_off_loop
+from ippolicy.observe.subnets import OWN_ALONE, SubnetChoice, subnets_that_matter
 
 A = TypeVar("A")
 T = TypeVar("T")
@@ -28,33 +30,31 @@ EC2_SOURCES = (
     SourceName.EC2_SUBNETS,
     SourceName.EC2_INSTANCE_TYPES,
 )
-
-
-@dataclass(slots=True)
-class _Source:
-    """One question's bookkeeping: when it may be asked next, and how it went."""
-
-    state: SourceState = field(default_factory=lambda: SourceState(None))
-    retry_at_s: float = float("-inf")
-    asked_at_s: float = float("-inf")
-    tried: bool = False
+"""Questions of which each should have been tried before anything is said of EC2."""
 
 
 @dataclass(slots=True)
 class _Selected:
     """The subnets of one selection, and how asking for them went."""
 
-    source: _Source = field(default_factory=_Source)
+    source: Source = field(default_factory=Source)
     subnets: tuple[SubnetFacts, ...] = ()
 
 
 class Ec2Facts:
-    """Caches of EC2's answers about the nodes that `nodes()` lists, filled by one loop.
+    """Caches of EC2's answers about the nodes that `nodes()` lists; `refresh` fills them.
 
     Instances that are new are asked at once and again every `ec2_instances_interval_s`; subnets,
-    those of each of the `selections` too, every `ec2_subnets_interval_s`; instance types once for
-    good, those that EC2 does not know included. A failed question is asked again after
-    `ec2_retry_s`; the old answer stays, with its age. A source that has nothing to ask succeeds.
+    those of each of the `selections`, of the `eni_configs` and with a CNI's role tag too, every
+    `ec2_subnets_interval_s`; instance types once for good, those that EC2 does not know included.
+    A failed question is asked again after `ec2_retry_s`; the old answer stays, with its age. A
+    source that has nothing to ask succeeds. What is in the subnets is asked last, so that it waits
+    when calls are short.
+
+    Attributes:
+        selections: what policies select, to be set from outside.
+        eni_configs: ids of subnets of ENIConfigs, likewise.
+        discovery: whether any aws-node discovers subnets, likewise.
     """
 
     def __init__(
@@ -64,43 +64,48 @@ class Ec2Facts:
         settings: ObserveSettings,
         *,
         clock: Callable[[], float] = time.time,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.client = client
         self.selections: frozenset[SubnetSelection] = frozenset()
+        self.eni_configs: frozenset[str] = frozenset()
+        self.discovery = False
         self._nodes = nodes
         self._settings = settings
         self._clock = clock
-        self._sleep = sleep
-        self._sources = {name: _Source() for name in EC2_SOURCES}
+        self._asker = Asker(client, settings, clock=clock)
+        self.inventories = Inventories(self._asker, settings)
+        self._sources = {name: Source() for name in EC2_SOURCES}
         self._instances: dict[str, frozenset[str]] = {}
         self._subnets: dict[str, SubnetFacts | None] = {}
+        self._with_role = _Selected()
         self._selected: dict[SubnetSelection, _Selected] = {}
         self._limits: dict[str, InstanceLimits] = {}
         self._unknown: frozenset[str] = frozenset()
-
-    async def run(self) -> None:
-        """Ask what is due until cancelled."""
-        while True:
-            await self.refresh()
-            await self._sleep(self._settings.ec2_poll_s)
 
     async def refresh(self) -> None:
         """Ask whatever is due now, one question after another."""
         nodes = tuple(self._nodes())
         await self._refresh_instances({node.instance_id for node in nodes if node.instance_id})
         await self._refresh_subnets()
+        await self._refresh_with_role()
         await self._refresh_selected()
         await self._refresh_types({node.instance_type for node in nodes if node.instance_type})
+        await self.inventories.refresh(self._all_subnets())
 
-    def subnets_of(self, nodes: Iterable[NodeFacts]) -> tuple[SubnetFacts, ...]:
-        """Subnets of the ENIs of `nodes`, by id; as last answered."""
+    def subnets_of(
+        self, nodes: Iterable[NodeFacts], choice: SubnetChoice = OWN_ALONE
+    ) -> tuple[SubnetFacts, ...]:
+        """Subnets of the ENIs of `nodes`, and those that aws-node may make ENIs in besides, by id;
+        as last answered."""
         ids = {s for node in nodes for s in self._instances.get(node.instance_id, ())}
-        return tuple(facts for key in sorted(ids) if (facts := self._subnets.get(key)) is not None)
+        return subnets_that_matter(
+            self._known(ids), self._known(self.eni_configs), self._with_role.subnets, choice
+        )
 
     def selected(self, selection: SubnetSelection) -> tuple[SubnetFacts, ...]:
         """The subnets of a selection, by id; as last answered, none before the first answer."""
-        return self._selected[selection].subnets if selection in self._selected else ()
+        found = self._selected[selection].subnets if selection in self._selected else ()
+        return tuple(replace(subnet, uses=(SubnetUse.SELECTOR,)) for subnet in found)
 
     def limits_of(
         self, nodes: Iterable[NodeFacts]
@@ -111,12 +116,12 @@ class Ec2Facts:
         return known, self._unknown & types
 
     def states(self, selection: SubnetSelection | None = None) -> dict[SourceName, SourceState]:
-        """How each of the three questions does; that for subnets as asked for a selection, if
-        one is given."""
+        """How each of the questions does; that for subnets as asked for a selection, if one is
+        given."""
         states = {name: source.state for name, source in self._sources.items()}
         if selection:
             states[SourceName.EC2_SUBNETS] = self._selected.get(selection, _Selected()).source.state
-        return states
+        return states | self.inventories.states()
 
     def untried(self) -> list[SourceName]:
         """Questions that were not even tried yet."""
@@ -125,10 +130,27 @@ class Ec2Facts:
             untried.add(SourceName.EC2_SUBNETS)
         return [name for name in EC2_SOURCES if name in untried]
 
+    def _known(self, ids: Iterable[str]) -> list[SubnetFacts]:
+        return [facts for key in ids if (facts := self._subnets.get(key)) is not None]
+
+    def _all_subnets(self) -> set[str]:
+        """Ids of every subnet that matters to anybody."""
+        lists = (
+            self._known(self._subnets),
+            self._beside_nodes(),
+            *(held.subnets for held in self._selected.values()),
+        )
+        return {subnet.subnet_id for found in lists for subnet in found}
+
+    def _beside_nodes(self) -> list[SubnetFacts]:
+        """Subnets with a CNI's role tag in the VPCs and zones of the nodes."""
+        places = {(subnet.vpc_id, subnet.zone) for subnet in self._known(self._subnets)}
+        return [s for s in self._with_role.subnets if (s.vpc_id, s.zone) in places]
+
     async def _refresh_instances(self, wanted: set[str]) -> None:
         self._instances = {key: v for key, v in self._instances.items() if key in wanted}
         source = self._sources[SourceName.EC2_INSTANCES]
-        again = self._due(source, self._settings.ec2_instances_interval_s)
+        again = self._asker.due(source, self._settings.ec2_instances_interval_s)
         asked = wanted if again else wanted - set(self._instances)
         answer = await self._ask(source, asked, self.client.subnets_of_instances)
         if answer is not None:
@@ -140,6 +162,7 @@ class Ec2Facts:
     async def _refresh_subnets(self) -> None:
         source = self._sources[SourceName.EC2_SUBNETS]
         wanted = {subnet for subnets in self._instances.values() for subnet in subnets}
+        wanted |= self.eni_configs
         instances = self._sources[SourceName.EC2_INSTANCES]
         if not wanted and instances.state.error is not None:
             source.tried = True
@@ -147,7 +170,7 @@ class Ec2Facts:
                 source.state.succeeded_at_s, instances.state.error, instances.state.permission
             )
             return
-        again = self._due(source, self._settings.ec2_subnets_interval_s)
+        again = self._asker.due(source, self._settings.ec2_subnets_interval_s)
         asked = wanted if again else wanted - set(self._subnets)
         if not asked and not again:
             return
@@ -159,12 +182,25 @@ class Ec2Facts:
             if again:
                 source.asked_at_s = self._clock()
 
+    async def _refresh_with_role(self) -> None:
+        """Ask for the subnets that an aws-node may discover; a failure shows as that for others."""
+        vpcs = {subnet.vpc_id for subnet in self._known(self._subnets)} - {""}
+        if not self.discovery or not vpcs:
+            self._with_role = _Selected()
+            return
+        source = self._with_role.source
+        if self._asker.due(source, self._settings.ec2_subnets_interval_s):
+            answer = await self._ask(source, vpcs, self.client.role_subnets)
+            if answer is not None:
+                self._with_role.subnets = tuple(answer.values())
+                source.asked_at_s = self._clock()
+
     async def _refresh_selected(self) -> None:
         wanted = sorted(self.selections, key=lambda s: (s.ids, s.tags))
         self._selected = {key: v for key, v in self._selected.items() if key in wanted}
         for selection in wanted:
             held = self._selected.get(selection) or _Selected()
-            if not self._due(held.source, self._settings.ec2_subnets_interval_s):
+            if not self._asker.due(held.source, self._settings.ec2_subnets_interval_s):
                 continue
             answer = await self._ask(held.source, (selection,), self._ask_selected)
             if answer is not None:
@@ -184,27 +220,14 @@ class Ec2Facts:
             self._limits |= answer[0]
             self._unknown |= answer[1]
 
-    def _due(self, source: _Source, interval_s: float) -> bool:
-        return self._clock() - source.asked_at_s >= interval_s
-
     async def _ask(
         self,
-        source: _Source,
+        source: Source,
         asked: Collection[A],
         question: Callable[[Collection[A]], T],
     ) -> T | None:
         """The answer about `asked`; None when nothing is asked, or not yet again, or in vain."""
-        source.tried = True
         if not asked:
-            source.state = SourceState(self._clock())
+            self._asker.succeeded(source)
             return None
-        if self._clock() < source.retry_at_s:
-            return None
-        try:
-            answer = await call_off_loop(lambda: question(asked))
-        except EC2Unavailable as error:
-            source.retry_at_s = self._clock() + self._settings.ec2_retry_s
-            source.state = SourceState(source.state.succeeded_at_s, str(error), error.permission)
-            return None
-        source.state = SourceState(self._clock())
-        return answer
+        return await self._asker.ask(source, partial(question, asked))

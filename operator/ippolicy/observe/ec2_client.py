@@ -1,7 +1,7 @@
 """Questions to EC2, answered in the calling thread, with errors that a person can act on.
 
-Rights needed: ec2:DescribeInstances, ec2:DescribeSubnets, ec2:DescribeInstanceTypes. Messages are
-written here and never taken from AWS, whose own name accounts, roles and ARNs.
+Rights needed: ec2:DescribeInstances, ec2:DescribeSubnets, ec2:DescribeInstanceTypes; for the split
+of subnets ec2:DescribeNetworkInterfaces, for room for prefixes ec2:GetSubnetCidrReservations.
 """
 
 from __future__ import annotations
@@ -11,11 +11,14 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ippolicy import __version__
 from ippolicy.errors import EC2Unavailable
-from ippolicy.facts import InstanceLimits, SubnetFacts, SubnetSelection
+from ippolicy.facts import CidrReservation, InstanceLimits, SubnetFacts, SubnetSelection
+from ippolicy.observe.ec2_errors import explain
+from ippolicy.observe.interfaces import Listed, read_interface
 from ippolicy.observe.settings import ObserveSettings
 
 if TYPE_CHECKING:
@@ -24,23 +27,26 @@ if TYPE_CHECKING:
 
 FILTER_VALUES_MAX = 200
 TYPES_PER_CALL = 100
-_METHODS = {
+INTERFACES_PER_CALL = 1000
+ROLE_TAG = "kubernetes.io/role/cni"
+KEPT_FOR_TAG = "cni.networking.k8s.aws/cluster/"
+OPERATIONS = {
     "DescribeInstances": "describe_instances",
     "DescribeSubnets": "describe_subnets",
     "DescribeInstanceTypes": "describe_instance_types",
+    "DescribeNetworkInterfaces": "describe_network_interfaces",
+    "GetSubnetCidrReservations": "get_subnet_cidr_reservations",
 }
-_DENIED = {"UnauthorizedOperation", "AccessDenied", "AccessDeniedException"}
-_BAD_CREDENTIALS = {
-    "AuthFailure",
-    "ExpiredToken",
-    "ExpiredTokenException",
-    "InvalidClientTokenId",
-    "RequestExpired",
-    "SignatureDoesNotMatch",
-    "UnrecognizedClientException",
-}
-_THROTTLED = {"RequestLimitExceeded", "Throttling", "ThrottlingException", "RequestThrottled"}
+"""Every action that is asked of EC2, with its name in boto3."""
 _UNKNOWN_TYPE = {"InvalidInstanceType", "InvalidParameterValue"}
+
+
+@dataclass(frozen=True, slots=True)
+class InterfacePage:
+    """Some of the ENIs asked for, and the token of the next page; None on the last."""
+
+    interfaces: tuple[Listed, ...]
+    token: str | None
 
 
 class Questions(Protocol):
@@ -65,6 +71,18 @@ class Questions(Protocol):
         self, names: Collection[str]
     ) -> tuple[dict[str, InstanceLimits], frozenset[str]]:
         """Limits of the types that EC2 knows, and the names of those that it does not."""
+        ...
+
+    def role_subnets(self, vpcs: Collection[str]) -> dict[str, SubnetFacts]:
+        """Subnet id -> facts of the subnets of some VPCs that have the tag of a CNI's role."""
+        ...
+
+    def interfaces(self, subnets: Collection[str], token: str | None) -> InterfacePage:
+        """One page of all ENIs in at most `FILTER_VALUES_MAX` subnets: one call."""
+        ...
+
+    def reservations(self, subnet_id: str) -> tuple[CidrReservation, ...]:
+        """The IPv4 CIDR reservations of a subnet; none of one that is gone."""
         ...
 
 
@@ -125,6 +143,49 @@ class Ec2Client:
             self._ask_types(chunk, found, unknown)
         return found, frozenset(unknown)
 
+    def role_subnets(self, vpcs: Collection[str]) -> dict[str, SubnetFacts]:
+        """Subnet id -> facts of the subnets of some VPCs that have the tag of a CNI's role."""
+        found: dict[str, SubnetFacts] = {}
+        for chunk in _chunks(vpcs, FILTER_VALUES_MAX):
+            filters = [
+                {"Name": "vpc-id", "Values": chunk},
+                {"Name": "tag-key", "Values": [ROLE_TAG]},
+            ]
+            for page in self._pages("DescribeSubnets", "Subnets", Filters=filters):
+                for raw in page["Subnets"]:
+                    found |= _subnet(raw, self._clock())
+        return found
+
+    def interfaces(self, subnets: Collection[str], token: str | None) -> InterfacePage:
+        """One page of all ENIs in at most `FILTER_VALUES_MAX` subnets: one call."""
+        page = self._page(
+            "DescribeNetworkInterfaces",
+            "NetworkInterfaces",
+            token,
+            Filters=[{"Name": "subnet-id", "Values": sorted(subnets)}],
+            MaxResults=INTERFACES_PER_CALL,
+        )
+        try:
+            listed = tuple(read_interface(raw) for raw in page["NetworkInterfaces"])
+        except (KeyError, ValueError) as error:
+            raise self._explained("DescribeNetworkInterfaces", ValueError("no ENI")) from error
+        return InterfacePage(listed, page.get("NextToken") or None)
+
+    def reservations(self, subnet_id: str) -> tuple[CidrReservation, ...]:
+        """The IPv4 CIDR reservations of a subnet; none of one that is gone."""
+        found: list[CidrReservation] = []
+        member = "SubnetIpv4CidrReservations"
+        try:
+            for page in self._pages("GetSubnetCidrReservations", member, SubnetId=subnet_id):
+                found += (
+                    CidrReservation(raw["Cidr"], raw["ReservationType"] == "prefix")
+                    for raw in page[member]
+                )
+        except EC2Unavailable as error:
+            if error.reason != "InvalidSubnetID.NotFound":
+                raise
+        return tuple(found)
+
     def _ask_types(
         self, names: Sequence[str], found: dict[str, InstanceLimits], unknown: set[str]
     ) -> None:
@@ -155,24 +216,30 @@ class Ec2Client:
 
     def _pages(self, operation: str, member: str, **params: Any) -> Iterator[Mapping[str, Any]]:
         """Every page of one question, each with `member`; raises EC2Unavailable."""
-        from botocore.exceptions import BotoCoreError, ClientError
-        from botocore.parsers import ResponseParserError
-
         token: str | None = None
         while True:
-            more = {"NextToken": token} if token else {}
-            self.calls[operation] += 1
-            try:
-                ask = getattr(self._connected(), _METHODS[operation])
-                page = ask(**params, **more)
-            except (BotoCoreError, ClientError, ResponseParserError, ValueError) as error:
-                raise self._explained(operation, error) from error
-            if member not in page:
-                raise self._explained(operation, ValueError(f"no {member}"))
+            page = self._page(operation, member, token, **params)
             yield page
             token = page.get("NextToken")
             if not token:
                 return
+
+    def _page(
+        self, operation: str, member: str, token: str | None, **params: Any
+    ) -> Mapping[str, Any]:
+        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.parsers import ResponseParserError
+
+        more = {"NextToken": token} if token else {}
+        self.calls[operation] += 1
+        try:
+            ask = getattr(self._connected(), OPERATIONS[operation])
+            page: Mapping[str, Any] = ask(**params, **more)
+        except (BotoCoreError, ClientError, ResponseParserError, ValueError) as error:
+            raise self._explained(operation, error) from error
+        if member not in page:
+            raise self._explained(operation, ValueError(f"no {member}"))
+        return page
 
     def _connected(self) -> EC2Client:
         if self._client is None:
@@ -198,75 +265,6 @@ class Ec2Client:
         return explained
 
 
-def explain(operation: str, error: Exception) -> EC2Unavailable:
-    """An error of botocore, as reason and fix, without any words of AWS's own."""
-    from botocore import exceptions as raised
-    from botocore.parsers import ResponseParserError
-
-    if isinstance(error, raised.ClientError):
-        return _explain_answer(operation, error)
-    if isinstance(error, raised.NoRegionError):
-        return EC2Unavailable(
-            "EC2 cannot be asked without a region: set AWS_REGION", reason="NoRegion"
-        )
-    if isinstance(
-        error,
-        raised.NoCredentialsError
-        | raised.PartialCredentialsError
-        | raised.CredentialRetrievalError
-        | raised.ProfileNotFound
-        | raised.TokenRetrievalError,
-    ):
-        return EC2Unavailable(
-            "EC2 cannot be asked without AWS credentials: give the operator's service account an "
-            "IAM role (EKS Pod Identity or IRSA), or set AWS_PROFILE",
-            reason="NoCredentials",
-        )
-    if isinstance(error, raised.ConnectTimeoutError | raised.ReadTimeoutError):
-        return EC2Unavailable(
-            f"EC2 did not answer {operation} in time: check the route to EC2 or its VPC endpoint",
-            reason="Timeout",
-        )
-    if isinstance(
-        error, ResponseParserError | ValueError | raised.InvalidEndpointConfigurationError
-    ):
-        where = "AWS_ENDPOINT_URL" if "AWS_ENDPOINT_URL" in os.environ else "the EC2 endpoint"
-        return EC2Unavailable(
-            f"{where} does not answer {operation} as EC2 does: check what is there",
-            reason="Garbage",
-        )
-    return EC2Unavailable(
-        f"EC2 cannot be reached for {operation} ({type(error).__name__}): check the route to EC2, "
-        "its VPC endpoint, AWS_REGION and AWS_ENDPOINT_URL",
-        reason="Unreachable",
-    )
-
-
-def _explain_answer(operation: str, error: Any) -> EC2Unavailable:
-    code = str(error.response.get("Error", {}).get("Code") or "Unknown")
-    if code in _DENIED:
-        permission = f"ec2:{operation}"
-        return EC2Unavailable(
-            f"EC2 refused {operation}: allow {permission} in the operator's IAM role",
-            reason="AccessDenied",
-            permission=permission,
-        )
-    if code in _BAD_CREDENTIALS:
-        return EC2Unavailable(
-            f"EC2 refused the AWS credentials ({code}): renew them, or check the IAM role",
-            reason="BadCredentials",
-        )
-    if code in _THROTTLED:
-        return EC2Unavailable(
-            f"EC2 throttled {operation}: it will be asked again; check what else calls EC2 in "
-            "this account and region",
-            reason="Throttled",
-        )
-    return EC2Unavailable(
-        f"EC2 answered {operation} with {code}: it will be asked again", reason=code
-    )
-
-
 def _chunks(values: Collection[str], size: int) -> Iterator[list[str]]:
     ordered = sorted(set(values))
     for start in range(0, len(ordered), size):
@@ -278,6 +276,7 @@ def _subnet(raw: SubnetTypeDef, read_at_s: float) -> dict[str, SubnetFacts]:
     cidr = raw.get("CidrBlock")
     if not cidr:
         return {}
+    tags = {tag["Key"]: tag["Value"] for tag in raw.get("Tags", ())}
     facts = SubnetFacts(
         subnet_id=raw["SubnetId"],
         zone=raw.get("AvailabilityZone", ""),
@@ -285,6 +284,11 @@ def _subnet(raw: SubnetTypeDef, read_at_s: float) -> dict[str, SubnetFacts]:
         size=ipaddress.ip_network(cidr).num_addresses,
         free=int(raw["AvailableIpAddressCount"]),
         read_at_s=read_at_s,
+        vpc_id=raw.get("VpcId", ""),
+        cni_role=tags.get(ROLE_TAG, ""),
+        clusters=tuple(
+            sorted(k.removeprefix(KEPT_FOR_TAG) for k in tags if k.startswith(KEPT_FOR_TAG))
+        ),
     )
     return {facts.subnet_id: facts}
 
@@ -300,4 +304,5 @@ def _limits(raw: InstanceTypeInfoTypeDef) -> InstanceLimits:
         enis=int(enis or network["MaximumNetworkInterfaces"]),
         addresses_per_eni=int(network["Ipv4AddressesPerInterface"]),
         nitro=raw.get("Hypervisor") == "nitro" or bool(raw.get("BareMetal")),
+        vcpus=raw.get("VCpuInfo", {}).get("DefaultVCpus"),
     )

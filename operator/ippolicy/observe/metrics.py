@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from ippolicy.errors import ScrapeFailed
@@ -29,18 +29,42 @@ _ADDS = "awscni_add_ip_req_count"
 _DELS = "awscni_del_ip_req_count"
 _EC2_CALLS = "awscni_ec2api_req_count"
 _EC2_ERRORS = "awscni_ec2api_error_count"
+_AWS_ERRORS = "awscni_aws_api_error_count"
+_ANSWERS = "awscni_aws_api_latency_ms_count"
+_ANSWERS_MS = "awscni_aws_api_latency_ms_sum"
 _BUILD = "awscni_build_info"
 _STARTED = "process_start_time_seconds"
 _REQUIRED = (_ENI_MAX, _ENIS, _HELD, _ASSIGNED)
 _SINCE_1_16 = (_PREFIXES, _NO_ADDRESS)
-_WANTED = frozenset(
-    (*_REQUIRED, *_SINCE_1_16, _HELD_MAX, _ADDS, _DELS, _EC2_CALLS, _EC2_ERRORS, _BUILD, _STARTED)
-)
+_COUNTERS = (_ADDS, _DELS, _EC2_CALLS, _EC2_ERRORS, _AWS_ERRORS, _ANSWERS, _ANSWERS_MS)
+_WANTED = frozenset((*_REQUIRED, *_SINCE_1_16, _HELD_MAX, *_COUNTERS, _BUILD, _STARTED))
+_NO_BLOCKS = "InsufficientCidrBlocks"
+_FRACTIONS = (_STARTED, _ANSWERS_MS)
 _NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _SAMPLE = re.compile(r"(?:\{(.*)\})?[ \t]*([0-9.eE+-]+)(?:[ \t]+-?[0-9]+)?[ \t]*")
 _LABEL = re.compile(r'[ \t]*([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\\n]|\\.)*)"[ \t]*(?:,|$)')
 _ESCAPE = re.compile(r"\\(.)")
 _VERSION = re.compile(r"v?(\d+)\.(\d+)")
+
+_OVERLOADED = frozenset(
+    {
+        "BandwidthLimitExceeded",
+        "EC2ThrottledException",
+        "InternalError",
+        "InternalFailure",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "ServiceUnavailable",
+        "SlowDown",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+        "Unavailable",
+    }
+)
+"""Error codes by which EC2 says that it is asked too much, or cannot keep up: those on which the
+AWS SDKs slow down, and those of its own faults."""
 
 Labels = tuple[tuple[str, str], ...]
 Series = dict[Labels, float]
@@ -52,6 +76,7 @@ class Reading:
 
     `held` counts secondary addresses (16 a prefix), `held_max` those of all possible ENIs. What a
     page does not tell is 0 in `held_max`, None in `started_at_s` and empty in `cni_version`.
+    `no_free_blocks`, `ec2_overloads`, `answers` and `answers_ms` are those of `PoolCounters`.
     """
 
     held: int
@@ -67,6 +92,10 @@ class Reading:
     ec2_errors: Mapping[str, int]
     cni_version: str
     started_at_s: float | None
+    no_free_blocks: int = 0
+    ec2_overloads: Mapping[str, int] = field(default_factory=dict)
+    answers: Mapping[str, int] = field(default_factory=dict)
+    answers_ms: Mapping[str, int] = field(default_factory=dict)
 
 
 def parse(body: bytes) -> Reading:
@@ -92,10 +121,20 @@ def parse(body: bytes) -> Reading:
         add_requests=_total(families, _ADDS),
         del_requests=_total(families, _DELS),
         no_available_addresses=_total(families, _NO_ADDRESS),
-        ec2_calls=_by_function(families, _EC2_CALLS),
-        ec2_errors=_by_function(families, _EC2_ERRORS),
+        ec2_calls=_by(families, _EC2_CALLS, "fn"),
+        ec2_errors=_by(families, _EC2_ERRORS, "fn"),
         cni_version=version,
         started_at_s=next(iter(started.values())) if started else None,
+        no_free_blocks=sum(
+            _by(
+                families, _AWS_ERRORS, "api", lambda labels: labels.get("error") == _NO_BLOCKS
+            ).values()
+        ),
+        ec2_overloads=_by(
+            families, _AWS_ERRORS, "api", lambda labels: labels.get("error") in _OVERLOADED
+        ),
+        answers=_by(families, _ANSWERS, "api", _succeeded),
+        answers_ms=_by(families, _ANSWERS_MS, "api", _succeeded),
     )
 
 
@@ -137,7 +176,7 @@ def _value(name: str, text: str) -> float:
         raise _garbage(f"{name} has the value {text[:40]!r}") from error
     if not math.isfinite(value) or value < 0 or value > _LARGEST_COUNT:
         raise _garbage(f"{name} has the value {text[:40]!r}")
-    if name != _STARTED and value != int(value):
+    if name not in _FRACTIONS and value != int(value):
         raise _garbage(f"{name} has the value {text[:40]!r}, which is no count")
     return value
 
@@ -169,12 +208,24 @@ def _total(families: Mapping[str, Series], name: str) -> int:
     return int(sum(families.get(name, {}).values()))
 
 
-def _by_function(families: Mapping[str, Series], name: str) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for labels, value in families.get(name, {}).items():
-        function = dict(labels).get("fn", "")
-        counts[function] = counts.get(function, 0) + int(value)
-    return counts
+def _by(
+    families: Mapping[str, Series],
+    name: str,
+    label: str,
+    among: Callable[[Mapping[str, str]], bool] = lambda _: True,
+) -> dict[str, int]:
+    """What a family counts for each value of a label, of the series that are `among` it."""
+    counts: dict[str, float] = {}
+    for pairs, value in families.get(name, {}).items():
+        labels = dict(pairs)
+        if among(labels):
+            key = labels.get(label, "")
+            counts[key] = counts.get(key, 0.0) + value
+    return {key: round(count) for key, count in counts.items()}
+
+
+def _succeeded(labels: Mapping[str, str]) -> bool:
+    return labels.get("error") == "false"
 
 
 def _build_version(families: Mapping[str, Series]) -> str:
@@ -240,6 +291,10 @@ class CounterState:
             no_available_addresses=self._sums.totals.get((_NO_ADDRESS, ""), 0),
             ec2_calls=self._sums.of(_EC2_CALLS),
             ec2_errors=self._sums.of(_EC2_ERRORS),
+            no_free_blocks=self._sums.totals.get((_NO_BLOCKS, ""), 0),
+            ec2_overloads=self._sums.of(_AWS_ERRORS),
+            answers=self._sums.of(_ANSWERS),
+            answers_ms=self._sums.of(_ANSWERS_MS),
         )
 
     def _restarted(
@@ -257,7 +312,14 @@ def _flat(reading: Reading) -> dict[tuple[str, str], int]:
         (_ADDS, ""): reading.add_requests,
         (_DELS, ""): reading.del_requests,
         (_NO_ADDRESS, ""): reading.no_available_addresses,
+        (_NO_BLOCKS, ""): reading.no_free_blocks,
     }
-    flat |= {(_EC2_CALLS, function): count for function, count in reading.ec2_calls.items()}
-    flat |= {(_EC2_ERRORS, function): count for function, count in reading.ec2_errors.items()}
+    for family, counts in (
+        (_EC2_CALLS, reading.ec2_calls),
+        (_EC2_ERRORS, reading.ec2_errors),
+        (_AWS_ERRORS, reading.ec2_overloads),
+        (_ANSWERS, reading.answers),
+        (_ANSWERS_MS, reading.answers_ms),
+    ):
+        flat |= {(family, name): count for name, count in counts.items()}
     return flat

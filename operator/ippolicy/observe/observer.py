@@ -23,6 +23,7 @@ from ippolicy.observe.fetch import DirectFetch, Fetch, ProxyFetch
 from ippolicy.observe.records import AwsNodePod
 from ippolicy.observe.scrape import DURATION_BUCKETS_S, Scraper
 from ippolicy.observe.settings import ObserveSettings
+from ippolicy.observe.surroundings import Surroundings
 from ippolicy.observe.transport import Transport
 
 
@@ -72,6 +73,7 @@ class Observer:
     ) -> None:
         self._settings = settings
         self._clock = clock
+        self._sleep = sleep
         self._refs: frozenset[DaemonSetRef] = frozenset()
         self._tasks: tuple[asyncio.Task[None], ...] = ()
         self.cluster = Cluster(
@@ -93,8 +95,8 @@ class Observer:
             questions or Ec2Client(settings, clock=clock),
             settings,
             clock=clock,
-            sleep=sleep,
         )
+        self.surroundings = Surroundings(api, self.cluster, self.ec2, settings, clock=clock)
 
     @property
     def refs(self) -> frozenset[DaemonSetRef]:
@@ -130,11 +132,13 @@ class Observer:
     ) -> Snapshot:
         """All facts about the nodes of `ref` as the caches have them now; no I/O.
 
-        The subnets are those of `selection`, or else of the nodes' ENIs.
+        The subnets are those of `selection`, or else of the nodes' ENIs and those that aws-node
+        may make more ENIs in. Where no node has an aws-node, all nodes count for that.
         """
         view = self.cluster.node_view(ref, now_s)
         pods = self._readable(ref)
         limits, unknown = self.ec2.limits_of(view.nodes)
+        around = self.surroundings.seen(ref, view.nodes, now_s, selection)
         return Snapshot(
             taken_at_s=now_s,
             daemon_set=self.cluster.daemon_set(ref),
@@ -145,8 +149,12 @@ class Observer:
             coverage=self.scraper.coverage(pods, now_s),
             limits=limits,
             unknown_types=unknown,
-            subnets=self.ec2.selected(selection) if selection else self.ec2.subnets_of(view.nodes),
+            subnets=around.subnets,
             sources=self._states(pods, now_s, ref.namespace, selection),
+            inventories=around.inventories,
+            reservations=around.reservations,
+            instances=around.instances,
+            cni=around.cni,
         )
 
     def readiness(self, now_s: float) -> Readiness:
@@ -199,8 +207,12 @@ class Observer:
         return [pod for pod in self.cluster.aws_node_pods(ref) if pod.ready]
 
     async def _ask_ec2(self) -> None:
+        """Ask EC2, each time with what the cluster says of where to look."""
         await self.cluster.nodes_listed()
-        await self.ec2.run()
+        while True:
+            await self.surroundings.look(self._refs)
+            await self.ec2.refresh()
+            await self._sleep(self._settings.ec2_poll_s)
 
     def _states(
         self,
@@ -213,6 +225,7 @@ class Observer:
             **self.cluster.states(now_s, namespace),
             SourceName.METRICS: self.scraper.state(pods, now_s),
             **self.ec2.states(selection),
+            **self.surroundings.states(),
         }
 
     def _not_listed(self, name: SourceName, state: SourceState) -> str:

@@ -57,6 +57,12 @@ class ObserveSettings:
     """Time between two DescribeSubnets."""
     ec2_instances_interval_s: float = 300.0
     """Time between two DescribeInstances of nodes known already; new nodes are asked at once."""
+    ec2_interfaces_interval_s: float = 300.0
+    """Time between two lists of the ENIs in the subnets that matter, 1000 ENIs a call."""
+    ec2_reservations_interval_s: float = 1800.0
+    """Time between two GetSubnetCidrReservations of one subnet."""
+    ec2_calls_per_minute: int = 60
+    """EC2 calls that all questions together may make a minute."""
     ec2_retry_s: float = 30.0
     """Time before a failed question is asked again."""
     ec2_poll_s: float = 5.0

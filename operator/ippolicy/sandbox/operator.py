@@ -70,6 +70,12 @@ class OperatorProcess:
         """Whether the process is there."""
         return self._child is not None and self._child.poll() is None
 
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal. Raises SandboxError if it does not run."""
+        if self._child is None or self._child.poll() is not None:
+            raise SandboxError("the operator does not run: start it first")
+        self._child.send_signal(number)
+
     @property
     def url(self) -> str:
         """Where its /metrics, /healthz and /readyz are."""

@@ -262,6 +262,50 @@ def test_interfaces_of_others_are_shown_as_theirs(standin: Ec2StandIn, ec2: Any)
     assert standin.subnet(subnet.id).free_addresses == 249
 
 
+@pytest.mark.parametrize(
+    ("service", "kind", "description", "requester"),
+    [
+        ("vpc-endpoint", "vpc_endpoint", "VPC Endpoint Interface vpce-0", None),
+        ("lambda", "lambda", "AWS Lambda VPC ENI-function-0", None),
+        ("rds", "interface", "RDSNetworkInterface", "amazon-rds"),
+        ("nat-gateway", "nat_gateway", "Interface for NAT Gateway nat-0", None),
+        ("efs", "interface", "EFS mount target for fs-0", None),
+        ("fargate", "interface", "arn:aws:ecs:us-west-2:", None),
+        ("elasticache", "interface", "ElastiCache redis-0", "amazon-elasticache"),
+    ],
+)
+def test_interfaces_of_services_are_shown_as_theirs(
+    standin: Ec2StandIn,
+    ec2: Any,
+    *,
+    service: str,
+    kind: str,
+    description: str,
+    requester: str | None,
+) -> None:
+    subnet = standin.add_subnet("10.0.0.0/24")
+    eni = standin.add_service_interface(subnet.id, service)
+    (shown,) = ec2.describe_network_interfaces()["NetworkInterfaces"]
+    assert (shown["InterfaceType"], shown["Status"]) == (kind, "in-use")
+    assert shown["Description"].startswith(description)
+    assert shown["RequesterManaged"] is True
+    assert shown["RequesterId"] == (requester or shown["RequesterId"])
+    assert "InstanceId" not in shown["Attachment"]
+    standin.delete_interface(eni.id)
+    assert standin.subnet(subnet.id).free_addresses == 251
+
+
+def test_the_branch_interface_of_a_pod_names_its_cluster(standin: Ec2StandIn, ec2: Any) -> None:
+    subnet = standin.add_subnet("10.0.0.0/24")
+    eni = standin.add_branch_interface(subnet.id, "blue")
+    standin.tag(eni.id, {"pod": "a"})
+    (shown,) = ec2.describe_network_interfaces()["NetworkInterfaces"]
+    tags = {tag["Key"]: tag["Value"] for tag in shown["TagSet"]}
+    assert shown["InterfaceType"] == "branch"
+    assert (tags["kubernetes.io/cluster/blue"], tags["pod"]) == ("owned", "a")
+    assert "vpcresources.k8s.aws/trunk-eni-id" in tags
+
+
 def test_description_and_security_groups_are_changed_alone(standin: Ec2StandIn, ec2: Any) -> None:
     interface = standin.add_interface(standin.add_subnet("10.0.0.0/24").id, description="old")
 

@@ -7,7 +7,7 @@ subnets that never run dry; what it does not know it refuses. Call it off the ev
 
 from __future__ import annotations
 
-from ippolicy.ipamd.fast.compiled import compile_kernel
+from ippolicy.ipamd.fast.compiled import can_compile, compile_kernel
 from ippolicy.ipamd.fast.draws import LaneRandom, lane_seed
 from ippolicy.ipamd.fast.grid import API_NAMES, MUTATING, GridResult, replay_grid
 from ippolicy.ipamd.fast.lane import LaneResult, replay_lane
@@ -20,6 +20,7 @@ __all__ = [
     "LaneRandom",
     "LaneResult",
     "Trace",
+    "can_compile",
     "compile_kernel",
     "lane_seed",
     "replay_grid",

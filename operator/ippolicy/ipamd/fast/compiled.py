@@ -17,6 +17,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
 from types import FunctionType, ModuleType
@@ -66,11 +67,15 @@ def compile_kernel() -> Kernel:
         return _kernel()
 
 
+def can_compile() -> bool:
+    """Whether there is anything that `compile_kernel` could make the kernel of."""
+    return _prebuilt().is_file() or find_spec("numba") is not None
+
+
 @cache
 def _kernel() -> Kernel:
-    prebuilt = PREBUILT / library.file_name(_fingerprint())
-    if prebuilt.is_file():
-        return library.load(prebuilt)
+    if _prebuilt().is_file():
+        return library.load(_prebuilt())
     try:
         numba: Any = import_module("numba")
         return build(_folder(f"{_fingerprint()}-{numba.__version__}"))
@@ -150,9 +155,11 @@ def _bases() -> list[Path]:
     return [*bases, MEMORY_FILES]
 
 
-def prebuild() -> Path:
+def _prebuilt() -> Path:
+    return PREBUILT / library.file_name(_fingerprint())
+
+
+def prebuild() -> None:
     """Leave the library for these sources beside this file, for the image that is being built."""
     PREBUILT.mkdir(exist_ok=True)
-    path = PREBUILT / library.file_name(_fingerprint())
-    library.export(build(None), path)
-    return path
+    library.export(build(None), _prebuilt())

@@ -7,7 +7,7 @@ setting that the model knows.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import ceil
 from random import Random
@@ -53,11 +53,14 @@ def replay_lane(
     latency: Latency | None = None,
     retry_s: int = 1,
     leak_scans: bool = True,
+    look: Callable[[VirtualNode], None] | None = None,
+    look_every_s: float = 60.0,
 ) -> LaneResult:
     """Replay one trace on one node under one setting; `random` settles every choice.
 
     For what `replay_grid` plays with `seed` on its node number n, give
-    `LaneRandom(lane_seed(seed, n))`.
+    `LaneRandom(lane_seed(seed, n))`. `look` is shown the node at second 0 and every `look_every_s`
+    seconds from then on.
 
     Raises:
         NodeInitFailed: ipamd cannot start with these settings.
@@ -74,7 +77,7 @@ def replay_lane(
         leak_scans=leak_scans,
     )
     node.boot(settings)
-    run = _Run(node, trace, random, retry_s)
+    run = _Run(node, trace, random, retry_s, look, look_every_s)
     if not trace.cold:
         run.settle(trace.level)
     run.play()
@@ -99,6 +102,9 @@ class _Run:
     trace: Trace
     random: Random
     retry_s: int
+    look: Callable[[VirtualNode], None] | None
+    look_every_s: float
+    looks: int = 0
     waiting: list[_Waiting] = field(default_factory=list)
     running: list[str] = field(default_factory=list)
     ends: list[tuple[int, str]] = field(default_factory=list)
@@ -131,13 +137,21 @@ class _Run:
         events = self._events()
         second = 0
         while (second := max(second, self._next_move(events))) + EVENT_OFFSET_S < self.trace.span_s:
-            self.node.advance(second + EVENT_OFFSET_S)
+            self._advance(second + EVENT_OFFSET_S)
             self._end_lives(second)
             self._try_again(second)
             while events and events[0][0] <= second:
                 self._follow(second, *events.popleft()[1:])
             second += 1
-        self.node.advance(self.trace.span_s)
+        self._advance(self.trace.span_s)
+
+    def _advance(self, to_s: float) -> None:
+        """Let time go on, and have the node looked at on the way."""
+        while self.look is not None and self.looks * self.look_every_s <= to_s:
+            self.node.advance(self.looks * self.look_every_s)
+            self.look(self.node)
+            self.looks += 1
+        self.node.advance(to_s)
 
     def _next_move(self, events: Events) -> int:
         moments = [pod.next_try_s for pod in self.waiting]

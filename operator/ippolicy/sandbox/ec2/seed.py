@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from ippolicy.sandbox.ec2 import interfaces
 from ippolicy.sandbox.ec2.model import Instance, Interface, Reservation, Subnet
@@ -10,6 +11,30 @@ from ippolicy.sandbox.ec2.network import Network
 from ippolicy.sandbox.ec2.records import InterfaceRecord
 
 SERVICE_ACCOUNT_ID = "444455556666"
+
+
+@dataclass(frozen=True, slots=True)
+class _Service:
+    """How the ENIs of a service look; `{id}` in the description is a new id behind `prefix`."""
+
+    description: str
+    interface_type: str = "interface"
+    requester_id: str = SERVICE_ACCOUNT_ID
+    prefix: str = ""
+
+
+_SERVICES = {
+    "vpc-endpoint": _Service("VPC Endpoint Interface {id}", "vpc_endpoint", prefix="vpce"),
+    "lambda": _Service("AWS Lambda VPC ENI-{id}", "lambda", prefix="function"),
+    "rds": _Service("RDSNetworkInterface", requester_id="amazon-rds"),
+    "nat-gateway": _Service("Interface for NAT Gateway {id}", "nat_gateway", prefix="nat"),
+    "efs": _Service("EFS mount target for {id}", prefix="fs"),
+    "fargate": _Service(
+        "arn:aws:ecs:us-west-2:" + SERVICE_ACCOUNT_ID + ":attachment/{id}", prefix="task"
+    ),
+    "elasticache": _Service("ElastiCache {id}", requester_id="amazon-elasticache", prefix="redis"),
+}
+"""Service -> what its ENIs show, besides load balancers and EKS control planes."""
 
 
 class Seeding:
@@ -91,6 +116,39 @@ class Seeding:
         )
         interfaces.attach_to_service(self._network, interface, SERVICE_ACCOUNT_ID)
         return interface.view()
+
+    def add_service_interface(self, subnet_id: str, service: str) -> Interface:
+        """An ENI of another service: vpc-endpoint, lambda, rds, nat-gateway, efs, fargate or
+        elasticache."""
+        shown = _SERVICES[service]
+        interface = self._add(
+            subnet_id,
+            description=shown.description.format(id=self._network.new_id(shown.prefix)),
+            interface_type=shown.interface_type,
+            requester_id=shown.requester_id,
+            requester_managed=True,
+        )
+        interfaces.attach_to_service(self._network, interface, shown.requester_id)
+        return interface.view()
+
+    def add_branch_interface(self, subnet_id: str, cluster: str) -> Interface:
+        """The ENI of a pod with security groups of its own, as the resource controller makes it."""
+        interface = self._add(
+            subnet_id,
+            description="aws-k8s-branch-eni",
+            tags={
+                "eks:eni:owner": "eks-vpc-resource-controller",
+                "vpcresources.k8s.aws/trunk-eni-id": self._network.new_id("eni"),
+                f"kubernetes.io/cluster/{cluster}": "owned",
+            },
+            interface_type="branch",
+        )
+        interfaces.attach_to_service(self._network, interface, self._network.account_id)
+        return interface.view()
+
+    def tag(self, resource_id: str, tags: Mapping[str, str]) -> None:
+        """Add tags to an ENI, subnet, instance or VPC."""
+        self._network.create_tags([resource_id], tags)
 
     def attach_interface(self, interface_id: str, instance_id: str, device_index: int) -> None:
         """Put an available ENI on an instance, such as one of another cluster."""

@@ -1,0 +1,205 @@
+"""How settings do on the demand of a fleet: played on a sample that grows, judged by the limits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from ippolicy.decide.fleet import Fleet, pooled_nodes, together
+from ippolicy.decide.floor import Floor, keeps
+from ippolicy.decide.grid import Candidate, Values, candidate
+from ippolicy.decide.objective import (
+    FEW_CALLS_PER_MINUTE,
+    Case,
+    Mask,
+    Objective,
+    Pick,
+    Scores,
+    in_play,
+    pick,
+)
+from ippolicy.decide.question import Question
+from ippolicy.decide.trials import Indexes, Replay, Trials
+from ippolicy.decide.units import Unit
+
+_MARGIN: Final = 0.05
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """The settings of `columns`: how each group, and (`None`) the fleet, do under them at every
+    moment."""
+
+    columns: Indexes
+    scores: Mapping[str | None, tuple[Scores, ...]]
+    cases: Mapping[str | None, Case]
+
+
+class Judge:
+    """The settings `tried`, which may become more, on the demand of each moment.
+
+    Groups that are not among `own` are judged as one.
+    """
+
+    def __init__(
+        self,
+        moments: Sequence[Sequence[Unit]],
+        question: Question,
+        tried: Sequence[Candidate],
+        own: frozenset[str],
+        replay: Replay,
+    ) -> None:
+        targets = [c.targets for c in tried]
+        self.tried = list(tried)
+        self.fleets = [
+            Fleet(Trials(units, targets, question.present, replay), question.nodes, own)
+            for units in moments
+        ]
+        self._question = question
+        self._nodes = pooled_nodes(question.nodes, own)
+        self._mark()
+
+    # -- what is played -------------------------------------------------------------------------
+
+    @property
+    def spent(self) -> int:
+        """The events that were played."""
+        return sum(fleet.trials.events_played for fleet in self.fleets)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the sample is all there is."""
+        return all(fleet.complete for fleet in self.fleets)
+
+    def cost(self, share: float, settings: int) -> int:
+        """Events that playing a sample of `share` under so many settings takes."""
+        return sum(fleet.cost(share, settings) for fleet in self.fleets)
+
+    def play(self, share: float, columns: Indexes) -> Judged:
+        """Take `share` of the units as the sample, play it under the settings of `columns`, and
+        judge these."""
+        for each in self.fleets:
+            each.play(share, columns)
+        moments = [fleet.scores(columns) for fleet in self.fleets]
+        groups: dict[str | None, tuple[Scores, ...]] = {
+            group: tuple(moment[group] for moment in moments if group in moment)
+            for group in moments[0]
+        }
+        fleet = tuple(together(list(moment.values())) for moment in moments)
+        cases = {group: _case(scores, self.limits(group)) for group, scores in groups.items()}
+        cases[None] = self._fleet_case(fleet, groups.values(), self.allowed(None, columns))
+        return Judged(columns, {**groups, None: fleet}, cases)
+
+    def numbers(self, settings: Iterable[Values]) -> Indexes:
+        """The numbers of settings of the grid, which are taken in where they are new."""
+        question, wanted = self._question, sorted(settings)
+        known = {c.values: number for number, c in enumerate(self.tried)}
+        new = [candidate(v, question.present, question.bounds) for v in wanted if v not in known]
+        known |= {c.values: len(self.tried) + number for number, c in enumerate(new)}
+        self.tried += new
+        for fleet in self.fleets:
+            fleet.trials.add([c.targets for c in new])
+        self._mark()
+        return np.array([known[values] for values in wanted], dtype=np.int64)
+
+    # -- what may be chosen ---------------------------------------------------------------------
+
+    def limits(self, name: str | None) -> Objective:
+        """The limits; for a group alone, of the calls its share by nodes."""
+        objective, nodes = self._question.objective, self._nodes
+        share = 1.0 if name is None else nodes[name] / sum(nodes.values())
+        return Objective(objective.delayed_share, objective.calls_per_minute * share)
+
+    def allowed(self, name: str | None, columns: Indexes) -> Mask:
+        """Which settings of `columns` may be written, and are no leaner than what was too lean."""
+        mask: Mask = self._allowed.get(name, self.writable)[columns]
+        return mask
+
+    def pick(self, judged: Judged, name: str | None, allowed: Mask) -> Pick:
+        """The best of the `allowed` settings for a group, or (None) the fleet."""
+        question = self._question
+        fleets, groups = question.anchor, question.anchors
+        # Bounds that leave no setting of the grid leave their own corners, which the grid has.
+        return pick(
+            judged.cases[name],
+            [self.tried[column] for column in judged.columns],
+            anchor=fleets if name is None else groups.get(name, fleets),
+            allowed=allowed,
+        )
+
+    def best(self, judged: Judged, name: str | None) -> Pick:
+        """The best setting of all that may be chosen."""
+        return self.pick(judged, name, self.allowed(name, judged.columns))
+
+    def in_play(self, judged: Judged) -> Indexes:
+        """The settings that any resample might choose for the fleet or any group."""
+        columns = judged.columns
+        keep = columns == 0
+        for name, case in judged.cases.items():
+            keep |= in_play(case, self.allowed(name, columns), margin=_MARGIN)
+        keep |= in_play(judged.cases[None], self.any[columns], margin=_MARGIN)
+        kept: Indexes = columns[keep]
+        return kept
+
+    def _mark(self) -> None:
+        floors = self._question.floors
+        self.writable: Mask = np.array([c.writable for c in self.tried])
+        # Beyond the bounds, whatever is no trap.
+        self.any: Mask = self.writable | np.array([c.values is not None for c in self.tried])
+        self._allowed = {
+            name: self._above(floor, name)
+            for name, floor in ((None, floors.fleet), *floors.groups.items())
+            if floor is not None
+        }
+
+    def _above(self, floor: Floor, name: str | None) -> Mask:
+        """The settings that a floor lets through; all where none is."""
+        question, units = self._question, self.fleets[0].trials.units
+        slots = min((u.shape.slots for u in units if name in (None, u.group)), default=1)
+        above = self.writable & np.array(
+            [
+                floor.allows(*keeps(c.targets, slots, question.present), question.bounds)
+                for c in self.tried
+            ]
+        )
+        return above if above.any() else self.writable
+
+    def _fleet_case(
+        self, fleet: tuple[Scores, ...], groups: Iterable[tuple[Scores, ...]], allowed: Mask
+    ) -> Case:
+        """The fleet keeps its limits, and so does each group that can."""
+        objective = self._question.objective
+        case = _case(fleet, objective)
+        served = np.ones(len(allowed), dtype=bool)
+        for moments in groups:
+            in_time = ~late(moments, objective)
+            if (in_time & allowed).any():
+                served &= in_time
+        if not (served & case.within[0] & allowed).any():
+            return case
+        return replace(case, within=case.within & served)
+
+
+def late(moments: tuple[Scores, ...], objective: Objective) -> Mask:
+    """Which settings break the limit on delayed starts at any of the moments."""
+    mask: Mask = ~np.all([scores.starts_in_time(objective)[0] for scores in moments], axis=0)
+    return mask
+
+
+def _case(moments: tuple[Scores, ...], objective: Objective) -> Case:
+    held, assigned = (
+        np.max([getattr(scores, name)[0] for scores in moments], axis=0)
+        for name in ("held", "assigned")
+    )
+    return Case(
+        held=held,
+        idle=held - assigned,
+        late=np.max([scores.delayed_share[0] for scores in moments], axis=0),
+        within=np.all([scores.within(objective) for scores in moments], axis=0),
+        calls=np.max([scores.calls_per_minute[0] for scores in moments], axis=0),
+        few_calls=FEW_CALLS_PER_MINUTE * moments[0].nodes,
+        excess=np.max([np.maximum(*scores.excess(objective)) for scores in moments], axis=0),
+    )

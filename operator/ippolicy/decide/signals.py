@@ -1,0 +1,213 @@
+"""Keeps what aws-node's counters say beside demand: late starts for a day, and how EC2 answered.
+
+A failed ADD counts as a late start unless targets could not have helped:
+
+    aws-node started on the node a minute ago or less     its pool is being filled
+    a rollout is under way                                pods run with old targets and new
+    the node held all that it can                         it is the node's size
+    EC2 refused to give addresses meanwhile               it is the subnet, or EC2
+
+The kubelet tries an ADD again and again, and each try counts (`awscni_no_available_ip_addresses`).
+So of one reading no more late starts are taken than pods that got an address since the one before
+or wait for it still.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from math import inf
+from typing import Final
+
+from ippolicy.facts import (
+    ApiFacts,
+    DaemonSetFacts,
+    InForce,
+    LateStarts,
+    NodeFacts,
+    PoolFacts,
+    Signals,
+    Snapshot,
+)
+from ippolicy.ipamd import PoolSettings
+
+KEPT_S: Final = 86_400.0
+STARTING_S: Final = 60.0
+SLOT_S: Final = 900.0
+SLOTS_LATELY: Final = 4
+SLOTS_KEPT: Final = round(KEPT_S / SLOT_S)
+FEW_CALLS: Final = 10
+_MOST_LATE: Final = 50_000
+_GIVING: Final = (
+    "AssignPrivateIpAddresses",
+    "CreateNetworkInterface",
+    "AttachNetworkInterface",
+)
+
+
+@dataclass(slots=True)
+class _Seen:
+    """The last reading of a node, and when its aws-node was last seen to have started."""
+
+    pool: PoolFacts
+    started_at_s: float
+
+
+class SignalHistory:
+    """Takes note of each snapshot's counters; `former` is what an earlier process knew.
+
+    The late starts of a node in a quarter of an hour are one fact, of the time of the last.
+    """
+
+    def __init__(self, former: Signals | None = None) -> None:
+        former = former or Signals()
+        self._in_force = list(former.in_force)
+        self._late: OrderedDict[tuple[str, int, float], LateStarts] = OrderedDict()
+        for late in former.late:
+            self._add_late(late)
+        self._calls = _Calls()
+        self._seen: dict[str, _Seen] = {}
+        self._rolled_out_at_s = inf
+
+    def note(self, snapshot: Snapshot) -> None:
+        """Take in the readings that are new in `snapshot`."""
+        now_s = snapshot.taken_at_s
+        self._note_targets(snapshot.daemon_set, now_s)
+        nodes = {node.name: node for node in snapshot.nodes}
+        for name in self._seen.keys() - nodes.keys():
+            del self._seen[name]
+        for name, pool in snapshot.pools.items():
+            seen = self._seen.get(name)
+            if name not in nodes:
+                continue
+            if seen is None:
+                self._seen[name] = _Seen(pool, pool.read_at_s)
+            elif pool.read_at_s > seen.pool.read_at_s:
+                self._calls.add(seen.pool, pool, now_s)
+                if pool.restarts != seen.pool.restarts:
+                    seen.started_at_s = pool.read_at_s
+                elif pods := self._late_pods(seen, pool, nodes[name], snapshot):
+                    self._add_late(LateStarts(pool.read_at_s, name, nodes[name].group, pods))
+                seen.pool = pool
+        self._forget_before(now_s - KEPT_S)
+
+    def signals(self, now_s: float) -> Signals:
+        """A copy of what is known, for use in another thread."""
+        return Signals(tuple(self._in_force), tuple(self._late.values()), self._calls.facts(now_s))
+
+    def _note_targets(self, daemon_set: DaemonSetFacts | None, now_s: float) -> None:
+        if daemon_set is None:
+            return
+        rollout = daemon_set.rollout
+        if rollout.observed_generation < daemon_set.generation or rollout.updated < rollout.desired:
+            self._rolled_out_at_s = inf
+            return
+        self._rolled_out_at_s = min(self._rolled_out_at_s, now_s)
+        targets = PoolSettings.from_env(daemon_set.literal_env()).targets
+        if not self._in_force or self._in_force[-1].targets != targets:
+            self._in_force.append(InForce(now_s, targets))
+
+    def _late_pods(self, seen: _Seen, pool: PoolFacts, node: NodeFacts, snapshot: Snapshot) -> int:
+        """Starts between two readings that other targets might have served in time."""
+        was, now = seen.pool.counters, pool.counters
+        failed = now.no_available_addresses - was.no_available_addresses
+        if failed <= 0:
+            return 0
+        begun_s = max(seen.started_at_s + STARTING_S, self._rolled_out_at_s)
+        full = any(_full(reading, node, snapshot) for reading in (seen.pool, pool))
+        if seen.pool.read_at_s < begun_s or full or _refused(seen.pool, pool):
+            return 0
+        served = max(0, now.add_requests - was.add_requests - failed)
+        waiting = max(0, snapshot.pods_per_node.get(node.name, 0) - pool.assigned)
+        return min(failed, max(1, served + waiting))
+
+    def _add_late(self, late: LateStarts) -> None:
+        since_s = next((i.since_s for i in reversed(self._in_force) if i.since_s <= late.at_s), inf)
+        key = (late.node, int(late.at_s // SLOT_S), since_s)
+        former = self._late.get(key)
+        self._late[key] = late if former is None else replace(late, pods=late.pods + former.pods)
+        if len(self._late) > _MOST_LATE:
+            self._late.popitem(last=False)
+
+    def _forget_before(self, horizon_s: float) -> None:
+        while self._late and next(iter(self._late.values())).at_s <= horizon_s:
+            self._late.popitem(last=False)
+        # The targets of the horizon itself were put in force before it.
+        while len(self._in_force) > 1 and self._in_force[1].since_s <= horizon_s:
+            del self._in_force[0]
+
+
+def _full(pool: PoolFacts, node: NodeFacts, snapshot: Snapshot) -> bool:
+    """Whether a node holds all that it can, or all that its pods can use."""
+    limits = snapshot.limits.get(node.instance_type)
+    most = pool.held_max
+    if not most and limits is not None and not pool.prefixes:
+        most = limits.enis * limits.slots
+    return pool.held >= min(node.max_pods, most or node.max_pods)
+
+
+def _refused(before: PoolFacts, pool: PoolFacts) -> bool:
+    was, now = before.counters.ec2_errors, pool.counters.ec2_errors
+    return any(now.get(api, 0) > was.get(api, 0) for api in _GIVING)
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What was counted of one API."""
+
+    calls: int = 0
+    overloaded: int = 0
+    answers: int = 0
+    answers_ms: int = 0
+
+
+class _Calls:
+    """The calls of all nodes in slots of a quarter of an hour, for a day."""
+
+    def __init__(self) -> None:
+        self._slots: dict[int, dict[str, _Tally]] = {}
+
+    def add(self, before: PoolFacts, pool: PoolFacts, now_s: float) -> None:
+        """Take in what a node counted from one reading to the next."""
+        was, now = before.counters, pool.counters
+        if was == now:
+            return
+        tallies = self._slots.setdefault(int(now_s // SLOT_S), defaultdict(_Tally))
+        for api, count in _risen(was.ec2_calls, now.ec2_calls):
+            tallies[api].calls += count
+        for api, count in _risen(was.ec2_overloads, now.ec2_overloads):
+            tallies[api].overloaded += count
+        for api, count in _risen(was.answers, now.answers):
+            tallies[api].answers += count
+        for api, count in _risen(was.answers_ms, now.answers_ms):
+            tallies[api].answers_ms += count
+
+    def facts(self, now_s: float) -> dict[str, ApiFacts]:
+        """By API, of the last whole hour, or of the whole day where that has but few calls.
+
+        The slot under way is left out, so that the facts stay the same until it ends.
+        """
+        current = int(now_s // SLOT_S)
+        self._slots = {n: t for n, t in self._slots.items() if n >= current - SLOTS_KEPT}
+        facts: dict[str, ApiFacts] = {}
+        for api in sorted({api for tallies in self._slots.values() for api in tallies}):
+            for count in (SLOTS_LATELY, SLOTS_KEPT):
+                whole = range(current - count, current)
+                seen = [self._slots[n][api] for n in whole if api in self._slots.get(n, ())]
+                if sum(max(tally.calls, tally.answers) for tally in seen) >= FEW_CALLS:
+                    facts[api] = _facts(seen)
+                    break
+        return facts
+
+
+def _risen(was: Mapping[str, int], now: Mapping[str, int]) -> Iterator[tuple[str, int]]:
+    return ((name, count - was.get(name, 0)) for name, count in now.items())
+
+
+def _facts(tallies: Iterable[_Tally]) -> ApiFacts:
+    calls = overloaded = answers = answers_ms = 0
+    for tally in tallies:
+        calls, overloaded = calls + tally.calls, overloaded + tally.overloaded
+        answers, answers_ms = answers + tally.answers, answers_ms + tally.answers_ms
+    return ApiFacts(calls, overloaded, answers_ms / answers / 1_000 if answers else None)

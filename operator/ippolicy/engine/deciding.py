@@ -1,0 +1,92 @@
+"""From a snapshot to a decision and what is ahead, with what each needs of the passes before."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence, Set
+
+from ippolicy.api import IPPolicy
+from ippolicy.decide.decision import Inputs, decide
+from ippolicy.decide.gate import Limits
+from ippolicy.decide.question import Searched
+from ippolicy.decide.subnets.ahead import Ahead, look_ahead, present_settings
+from ippolicy.decide.subnets.history import Histories
+from ippolicy.decide.subnets.kept import pack
+from ippolicy.decide.subnets.outlook import Outlook, Outlooks, readings
+from ippolicy.decide.types import Decision
+from ippolicy.facts import DaemonSetRef, NodeTrace, Record, Signals, Snapshot
+
+
+class Decider:
+    """Decides for each DaemonSet, and watches its subnets. What it does takes time: it belongs off
+    the loop, where one pass follows another."""
+
+    def __init__(self, limits: Limits, *, by_replay: bool) -> None:
+        self._limits = limits
+        self._by_replay = by_replay
+        self._searched: dict[DaemonSetRef, Searched] = {}
+        self._braked: dict[DaemonSetRef, tuple[Searched | None, ...]] = {}
+        self._histories: dict[DaemonSetRef, Histories] = {}
+        self._outlooks: dict[DaemonSetRef, Outlooks] = {}
+        self._noting = threading.Lock()  # histories are packed while passes go on
+
+    def decide(
+        self,
+        policy: IPPolicy,
+        ref: DaemonSetRef,
+        snapshot: Snapshot,
+        *,
+        record: Record | None,
+        traces: Sequence[NodeTrace],
+        signals: Signals,
+    ) -> tuple[Inputs, Decision, Ahead]:
+        """The decision, all that it rests on, and what is ahead."""
+        outlook = self._outlook(policy, ref, snapshot)
+        inputs = Inputs(
+            policy=policy,
+            snapshot=snapshot,
+            traces=traces,
+            record=record,
+            limits=self._limits,
+            searched=self._searched.get(ref),
+            by_replay=self._by_replay,
+            signals=signals,
+            rooms=outlook.rooms,
+            braked=self._braked.get(ref, ()),
+        )
+        decision = decide(inputs)
+        self._braked[ref] = decision.braked
+        if decision.searched is not None:
+            self._searched[ref] = decision.searched
+        targets = decision.fleet.targets if decision.fleet is not None else None
+        return inputs, decision, look_ahead(snapshot, policy, outlook, targets)
+
+    def note(self, policy: IPPolicy, ref: DaemonSetRef, snapshot: Snapshot) -> None:
+        """Note what `snapshot` tells of subnets."""
+        settings, quota = present_settings(snapshot), policy.spec.subnets.quota
+        found = readings(snapshot, settings, quota)
+        with self._noting:
+            self._histories.setdefault(ref, Histories()).note(found)
+
+    def adopt(self, ref: DaemonSetRef, histories: Histories) -> None:
+        """Go on from the `histories` of an operator before this one."""
+        with self._noting:
+            self._histories[ref] = histories
+            self._outlooks.pop(ref, None)
+
+    def packed(self, ref: DaemonSetRef) -> bytes:
+        """The histories of the subnets of a DaemonSet, as they are to be kept."""
+        with self._noting:
+            histories = self._histories.get(ref)
+            return pack(histories) if histories is not None else b""
+
+    def keep(self, refs: Set[DaemonSetRef]) -> None:
+        """Forget the subnets of DaemonSets that no policy asks for any more."""
+        for ref in self._histories.keys() - refs:
+            del self._histories[ref]
+            self._outlooks.pop(ref, None)
+
+    def _outlook(self, policy: IPPolicy, ref: DaemonSetRef, snapshot: Snapshot) -> Outlook:
+        self.note(policy, ref, snapshot)
+        outlooks = self._outlooks.setdefault(ref, Outlooks(self._histories[ref]))
+        return outlooks.of(snapshot, policy, present_settings(snapshot))

@@ -1,0 +1,106 @@
+"""Objects of the API that only some clusters have, read now and then where they matter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Generic, TypeVar
+
+import msgspec
+
+from ippolicy.errors import ClusterUnavailable
+from ippolicy.facts import SourceState
+from ippolicy.observe.settings import ObserveSettings
+from ippolicy.observe.transport import Transport
+
+T = TypeVar("T")
+
+ENI_CONFIGS = "/apis/crd.k8s.amazonaws.com/v1alpha1/eniconfigs"
+CILIUM_CONFIG = "/api/v1/namespaces/{namespace}/configmaps/cilium-config"
+_NOT_FOUND, _FORBIDDEN = 404, 403
+
+
+class _EniConfigSpec(msgspec.Struct):
+    subnet: str = ""
+
+
+class _EniConfig(msgspec.Struct):
+    spec: _EniConfigSpec = msgspec.field(default_factory=_EniConfigSpec)
+
+
+class _EniConfigs(msgspec.Struct):
+    items: list[_EniConfig] | None
+
+
+class _ConfigMap(msgspec.Struct):
+    data: dict[str, str] | None = None
+
+
+_ENI_CONFIGS = msgspec.json.Decoder(_EniConfigs)
+_CONFIG_MAP = msgspec.json.Decoder(_ConfigMap)
+
+
+def read_eni_configs(body: bytes) -> frozenset[str]:
+    """Ids of the subnets that a list of ENIConfigs names; raises msgspec.DecodeError."""
+    items = _ENI_CONFIGS.decode(body).items or ()
+    return frozenset(item.spec.subnet for item in items if item.spec.subnet)
+
+
+def read_config_map(body: bytes) -> Mapping[str, str]:
+    """The data of a ConfigMap; raises msgspec.DecodeError."""
+    return _CONFIG_MAP.decode(body).data or {}
+
+
+class Lookup(Generic[T]):
+    """One path of the API, read every `ec2_subnets_interval_s` for as long as it is wanted.
+
+    `value` is `absent` while it is not wanted, was never read, or does not exist, such as objects
+    of a CRD that is not installed; a failure leaves it as it was. `state` is None while it is not
+    wanted. `permission` names the right to it, as RBAC does.
+    """
+
+    def __init__(
+        self,
+        api: Transport,
+        read: Callable[[bytes], T],
+        absent: T,
+        permission: str,
+        settings: ObserveSettings,
+        *,
+        clock: Callable[[], float],
+    ) -> None:
+        self.value = absent
+        self.state: SourceState | None = None
+        self._api = api
+        self._read = read
+        self._absent = absent
+        self._permission = permission
+        self._settings = settings
+        self._clock = clock
+        self._path: str | None = None
+        self._due_at_s = float("-inf")
+
+    async def refresh(self, path: str | None) -> None:
+        """Read `path` if that is due; None when nothing is wanted."""
+        if path != self._path:
+            self._path, self.value, self._due_at_s = path, self._absent, float("-inf")
+            self.state = None if path is None else SourceState(None)
+        if path is None or self._clock() < self._due_at_s:
+            return
+        self._due_at_s = self._clock() + self._settings.ec2_subnets_interval_s
+        try:
+            self.value = self._read(
+                await self._api.get_bytes(path, timeout_s=self._settings.api_timeout_s)
+            )
+        except ClusterUnavailable as error:
+            if error.status != _NOT_FOUND:
+                self._failed(str(error), forbidden=error.status == _FORBIDDEN)
+                return
+            self.value = self._absent
+        except msgspec.DecodeError as error:
+            self._failed(f"{path} cannot be read ({error}): check what answers there")
+            return
+        self.state = SourceState(self._clock())
+
+    def _failed(self, error: str, *, forbidden: bool = False) -> None:
+        succeeded_at_s = self.state.succeeded_at_s if self.state is not None else None
+        self.state = SourceState(succeeded_at_s, error, self._permission if forbidden else None)

@@ -1,0 +1,145 @@
+"""docs/benchmarks.md: the template beside this file, filled with what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from string import Template
+
+from warmpool.checks import Check
+from warmpool.fleets import FleetResult, SamplingResult
+from warmpool.intervals import Estimate
+from warmpool.losses import losses
+from warmpool.machine import Machine
+from warmpool.published import PUBLISHED, Figures
+from warmpool.results import FamilyResult
+from warmpool.runs import CHOICE, POLICIES, PROFILES
+from warmpool.terms import GRID, name_of
+
+TEMPLATE = Path(__file__).with_name("benchmarks.md.template")
+
+
+def page(
+    results: Sequence[FamilyResult],
+    fleets: Sequence[FleetResult],
+    samplings: Sequence[SamplingResult],
+    checks: Sequence[Check],
+    machine: Machine,
+) -> str:
+    """The whole page."""
+    return Template(TEMPLATE.read_text("utf-8")).substitute(
+        date=machine.date,
+        processor=machine.processor,
+        cores=machine.cores,
+        python=machine.python,
+        numpy=machine.numpy,
+        numba=machine.numba,
+        seeds=len(results[0].runs),
+        settings=len(GRID),
+        families="\n".join(_family(result) for result in results),
+        published="\n".join(_published(results)),
+        losses="\n".join(f"- {line}" for line in losses(results)),
+        fleets="\n".join(_fleets(fleets)),
+        samplings="\n".join(_samplings(samplings)),
+        checks="\n".join(_checks(checks)),
+    )
+
+
+def _family(result: FamilyResult) -> str:
+    lines = [
+        f"### {result.family}",
+        "",
+        f"![Pareto plot of {result.family}](images/bench-{result.family}.svg)",
+        "",
+        f"Floor: {_interval(result.floor_pct)} % of the starts are delayed on a node that always "
+        f"holds all it can. Clairvoyant bound: {result.least_idle.mean:.3f} idle.",
+        "",
+        "| policy | delayed % | without the floor | idle | EC2 calls | counted simply | saved |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    lines += [_policy(result, policy) for policy in POLICIES]
+    lines += [_hindsight(result), "", f"The choices: {_choices(result)}.", ""]
+    return "\n".join(lines)
+
+
+def _policy(result: FamilyResult, policy: str) -> str:
+    figures = (
+        _interval(result.mean(policy, "delayed_pct")),
+        _interval(result.mean(policy, "avoidable_pct")),
+        _interval(result.mean(policy, "idle")),
+        f"{result.mean(policy, 'calls').mean:.0f}",
+        f"{result.mean(policy, 'simple_calls').mean:.0f}",
+        f"{result.saved_share(policy).mean:.0%}",
+    )
+    return f"| {policy} | {' | '.join(figures)} |"
+
+
+def _hindsight(result: FamilyResult) -> str:
+    best = result.best_static(result.mean(CHOICE, "avoidable_pct").mean)
+    delayed, idle, calls = result.grid_costs.mean(axis=0)[best]
+    name = f"{name_of(GRID[best])}, in hindsight"
+    return f"| {name} | | {delayed:.2f} | {idle:.2f} | {calls:.0f} | | |"
+
+
+def _choices(result: FamilyResult) -> str:
+    parts = []
+    for policy in (CHOICE, PROFILES):
+        named = [run.settings[policy] for run in result.runs]
+        counted = sorted({name: named.count(name) for name in named}.items(), key=lambda n: -n[1])
+        shown = ", ".join(f"{name} ({times}x)" for name, times in counted[:3])
+        parts.append(f"{policy} {shown}{', ...' if len(counted) > 3 else ''}")
+    return "; ".join(parts)
+
+
+def _published(results: Sequence[FamilyResult]) -> Iterator[str]:
+    for result in results:
+        theirs = PUBLISHED[result.family]
+        yield (
+            f"| {result.family} | {_figures(theirs.default)} | {theirs.static_name}: "
+            f"{_figures(theirs.static)} | {_figures(theirs.controller)} | "
+            f"{_ours(result, CHOICE)} | {_ours(result, PROFILES)} |"
+        )
+
+
+def _ours(result: FamilyResult, policy: str) -> str:
+    return _figures(
+        Figures(
+            result.mean(policy, "delayed_pct").mean,
+            result.mean(policy, "idle").mean,
+            round(result.mean(policy, "simple_calls").mean),
+        )
+    )
+
+
+def _figures(figures: Figures) -> str:
+    return f"{figures.delayed_pct:.2f} / {figures.idle:.2f} / {figures.calls}"
+
+
+def _fleets(fleets: Sequence[FleetResult]) -> Iterator[str]:
+    for fleet in fleets:
+        yield (
+            f"| {fleet.nodes} {'busy' if fleet.busy else 'mixed'} | {fleet.events_a_node} | "
+            f"{fleet.units_played} | {fleet.settings} | {fleet.cpu_s:.1f} | {fleet.wall_s:.1f} | "
+            f"{fleet.peak_mib:.0f} | {fleet.choice} | {fleet.predicted.held_a_node:.2f}, "
+            f"{fleet.predicted.delayed_pct:.2f} % | {fleet.true.held_a_node:.2f}, "
+            f"{fleet.true.delayed_pct:.2f} % |"
+        )
+
+
+def _samplings(samplings: Sequence[SamplingResult]) -> Iterator[str]:
+    for one in samplings:
+        yield (
+            f"| {one.seed} | {one.units_played} of {one.nodes} | {one.sampled} | "
+            f"{one.sampled_true.held_a_node:.2f}, {one.sampled_true.delayed_pct:.2f} % | "
+            f"{one.whole} | {one.whole_true.held_a_node:.2f}, {one.whole_true.delayed_pct:.2f} % | "
+            f"{one.held_more:+.1%} | {one.cpu_sampled_s:.1f} and {one.cpu_whole_s:.1f} s |"
+        )
+
+
+def _checks(checks: Sequence[Check]) -> Iterator[str]:
+    for check in checks:
+        yield f"| {check.target} | {check.found} | {'met' if check.met else '**missed**'} |"
+
+
+def _interval(value: Estimate) -> str:
+    return f"{value.mean:.2f} ± {value.half_width:.2f}"

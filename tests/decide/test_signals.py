@@ -1,0 +1,189 @@
+"""Late starts are taken from counters where targets could have helped; calls are summed lately."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from builders import NOW_S, daemon_set, node, pool, rollout, snapshot
+from ippolicy.decide.signals import KEPT_S, STARTING_S, SignalHistory
+from ippolicy.facts import ApiFacts, InForce, LateStarts, PoolCounters, Signals, Snapshot
+from ippolicy.ipamd import WarmTargets
+
+BEGUN_S = NOW_S + 2 * STARTING_S
+
+
+def seen(at_s: float, counters: PoolCounters, pods: int = 20, **changes: Any) -> Snapshot:
+    """One node read at `at_s`: 20 pods have an address of 42 that are held of 56."""
+    facts = pool(0, counters=counters, read_at_s=at_s, held_max=56)
+    return snapshot(
+        1,
+        taken_at_s=at_s,
+        daemon_set=changes.pop("daemon_set", daemon_set()),
+        pods_per_node={"node-0": pods},
+        pools={"node-0": replace(facts, **changes)},
+    )
+
+
+def late_of(
+    counters: PoolCounters, *, before: Mapping[str, Any] | None = None, **changes: Any
+) -> list[int]:
+    """Late pods of one node that counted nothing at BEGUN_S, and `counters` half a minute later."""
+    history = SignalHistory()
+    history.note(seen(NOW_S, PoolCounters()))
+    history.note(seen(BEGUN_S, PoolCounters(), **(before or {})))
+    history.note(seen(BEGUN_S + 30, counters, **changes))
+    return [late.pods for late in history.signals(BEGUN_S + 30).late]
+
+
+def test_failed_adds_are_late_starts_at_the_time_they_were_read() -> None:
+    history = SignalHistory()
+    for at_s, failed in ((NOW_S, 0), (BEGUN_S, 0), (BEGUN_S + 30, 3)):
+        history.note(seen(at_s, PoolCounters(add_requests=9, no_available_addresses=failed), 23))
+    signals = history.signals(BEGUN_S + 30)
+    assert signals.late == (LateStarts(BEGUN_S + 30, "node-0", "blue", 3),)
+    assert signals.in_force == (InForce(NOW_S, WarmTargets(warm_eni=1, warm_prefix=1)),)
+
+
+@pytest.mark.parametrize(
+    ("adds", "failed", "pods", "late"),
+    [
+        (1, 0, 20, []),
+        (30, 20, 20, [10]),  # ten got one in the end, each after two tries
+        (20, 20, 21, [1]),  # one waits on and on
+        (20, 20, 20, [1]),  # one waited, and is gone
+    ],
+)
+def test_tries_of_one_pod_count_once(adds: int, failed: int, pods: int, late: list[int]) -> None:
+    counters = PoolCounters(add_requests=adds, no_available_addresses=failed)
+    assert late_of(counters, pods=pods) == late
+
+
+FAILED = PoolCounters(add_requests=5, no_available_addresses=5)
+ROLLING = {"daemon_set": daemon_set(rollout=rollout(updated=9))}
+BEHIND = {"daemon_set": daemon_set(generation=2)}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "counted"),
+    [
+        ({}, {}, True),
+        ({}, {"restarts": 1}, False),
+        ({"restarts": 1}, {"restarts": 1}, False),  # it restarted half a minute before
+        ({}, ROLLING, False),
+        (ROLLING, {}, False),
+        (BEHIND, BEHIND, False),
+        ({}, {"held": 56}, False),
+        ({"held": 56}, {}, False),
+        ({}, {"held": 58, "held_max": 0}, False),  # all that 58 pods can use
+        ({}, {"held": 56, "held_max": 0}, False),  # all that an r5.xlarge has
+        ({}, {"held": 48, "held_max": 0, "prefixes": 3}, True),
+    ],
+)
+def test_what_targets_could_not_have_helped_is_no_late_start(
+    *, before: dict[str, Any], after: dict[str, Any], counted: bool
+) -> None:
+    assert bool(late_of(FAILED, before=before, pods=25, **after)) is counted
+
+
+@pytest.mark.parametrize("api", ["AssignPrivateIpAddresses", "CreateNetworkInterface"])
+def test_addresses_that_ec2_refused_are_no_fault_of_targets(api: str) -> None:
+    assert not late_of(replace(FAILED, ec2_errors={api: 1}), pods=25)
+    assert late_of(replace(FAILED, ec2_errors={"DescribeInstances": 1}), pods=25)
+
+
+def test_the_first_minute_after_the_first_reading_counts_as_a_start() -> None:
+    history = SignalHistory()
+    for number in range(5):
+        counters = PoolCounters(no_available_addresses=number, add_requests=number)
+        history.note(seen(NOW_S + 30 * number, counters, 21))
+    at_s = [late.at_s - NOW_S for late in history.signals(NOW_S + 120).late]
+    assert at_s == [120]
+
+
+def test_a_reading_counts_once_and_a_quarter_of_an_hour_is_one_fact() -> None:
+    history = SignalHistory()
+    history.note(seen(NOW_S, PoolCounters()))
+    slot_s = BEGUN_S - BEGUN_S % 900 + 900
+    for number, at_s in enumerate((slot_s, slot_s + 30, slot_s + 30, slot_s + 60, slot_s + 900)):
+        failed = PoolCounters(no_available_addresses=number, add_requests=number)
+        history.note(replace(seen(at_s, failed, 21), taken_at_s=slot_s + 20 * number))
+    late = history.signals(slot_s + 900).late
+    assert [(one.at_s - slot_s, one.pods) for one in late] == [(60, 2), (900, 1)]
+
+
+def test_a_day_is_kept_and_what_an_earlier_process_knew_is_taken_up() -> None:
+    was = Signals(
+        in_force=(
+            InForce(NOW_S - 3 * KEPT_S, WarmTargets(warm_ip=1)),
+            InForce(NOW_S - 2 * KEPT_S, WarmTargets(warm_ip=2)),
+            InForce(NOW_S - 60, WarmTargets(warm_eni=1, warm_prefix=1)),
+        ),
+        late=(
+            LateStarts(NOW_S - KEPT_S, "node-0", "blue", 3),
+            LateStarts(NOW_S - 60, "node-0", "blue", 2),
+        ),
+    )
+    history = SignalHistory(was)
+    history.note(seen(NOW_S, PoolCounters()))
+    signals = history.signals(NOW_S)
+    assert signals.in_force == was.in_force[1:]
+    assert signals.late == was.late[1:]
+
+
+def test_targets_are_in_force_once_they_are_rolled_out() -> None:
+    history = SignalHistory()
+    lean = daemon_set({"WARM_IP_TARGET": "1"}, generation=2, rollout=rollout(updated=3))
+    done = replace(lean, rollout=rollout(observed_generation=2))
+    for at_s, facts in ((0, daemon_set()), (60, lean), (120, done), (180, done), (240, None)):
+        history.note(seen(NOW_S + at_s, PoolCounters(), daemon_set=facts))
+    since = [(one.since_s - NOW_S, one.targets.warm_ip) for one in history.signals(NOW_S).in_force]
+    assert since == [(0, 0), (120, 1)]
+
+
+def test_a_node_that_is_gone_is_forgotten_and_starts_anew() -> None:
+    history = SignalHistory()
+    history.note(seen(NOW_S, PoolCounters()))
+    history.note(snapshot(1, nodes=(node(1),), taken_at_s=NOW_S + 200))
+    history.note(seen(NOW_S + 300, FAILED, 25))
+    assert history.signals(NOW_S + 300).late == ()
+
+
+def called(assigns: int, overloaded: int, took_ms: int) -> PoolCounters:
+    """Counters after so many calls that assign addresses."""
+    api = "AssignPrivateIpAddresses"
+    return PoolCounters(
+        ec2_calls={api: assigns},
+        ec2_overloads={api: overloaded},
+        answers={api: assigns - overloaded},
+        answers_ms={api: took_ms},
+    )
+
+
+def test_calls_of_the_last_whole_hour_are_summed() -> None:
+    history = SignalHistory()
+    hour_s = NOW_S - NOW_S % 3_600
+    history.note(seen(hour_s, PoolCounters()))
+    history.note(seen(hour_s + 10, called(100, 50, 50_000)))
+    history.note(seen(hour_s + 3_610, called(120, 55, 65_000)))
+    history.note(seen(hour_s + 7_190, called(150, 60, 90_000)))
+    assert history.signals(hour_s + 7_200).ec2 == {
+        "AssignPrivateIpAddresses": ApiFacts(calls=50, overloaded=10, mean_s=1.0)
+    }
+    # The quarter under way changes nothing until it is over.
+    history.note(seen(hour_s + 7_210, called(250, 60, 990_000)))
+    assert history.signals(hour_s + 8_000).ec2 == history.signals(hour_s + 7_200).ec2
+
+
+def test_a_quiet_hour_goes_by_the_whole_day_and_a_quiet_day_says_nothing() -> None:
+    history = SignalHistory()
+    hour_s = NOW_S - NOW_S % 3_600
+    history.note(seen(hour_s, PoolCounters()))
+    history.note(seen(hour_s + 10, called(40, 0, 80_000)))
+    history.note(seen(hour_s + 18_000, called(45, 5, 80_000)))
+    facts = history.signals(hour_s + 19_800).ec2["AssignPrivateIpAddresses"]
+    assert facts == ApiFacts(calls=45, overloaded=5, mean_s=2.0)
+    assert history.signals(hour_s + 90_000).ec2 == {}
