@@ -106,9 +106,7 @@ def test_what_was_seen_of_subnets_is_kept_beside_it(kept: Kept) -> None:
     seen = Histories()
     for minute in range(20):
         seen.note([Reading("subnet-1", SAVED_S + 60 * minute, 100 - minute)])
-    size_bytes = kept.store.write(
-        kept.ref, TRACES, SAVED_S, owners=(kept.old,), subnets=pack(seen)
-    )
+    size_bytes = kept.store.write(kept.ref, TRACES, SAVED_S, owners=(kept.old,), subnets=pack(seen))
     binary = kept.config_map().binary_data
     assert sum(len(base64.b64decode(part)) for part in binary.values()) == size_bytes
     again = kept.store.read_subnets(kept.ref)

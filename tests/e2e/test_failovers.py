@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import Counter
@@ -17,7 +18,7 @@ from realworlds import RealWorld
 from replicas import OUT_OF_OFFICE, Replica, Replicas, elected, two_operators
 from worlds import SOON, changed, condition, small, targets
 
-FAILOVERS = 50
+FAILOVERS = int(os.environ.get("FAILOVERS", "12"))  # 50 take ten minutes
 DURATION_S = 3.0
 DEFAULT_DURATION_S = 12.0
 LONGEST_GAP_S = 20.0
