@@ -7,7 +7,7 @@ ARGS ?=
 COMPILE := $(BIN)/python -c 'from ippolicy.ipamd.fast import compile_kernel; compile_kernel()'
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test lint e2e generate format clean
+.PHONY: help demo test lint e2e image bench generate format clean
 
 help:  ## Show this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,6 +22,13 @@ e2e: $(VENV)/.dev  ## Run the same scenarios on a real control plane (builds it 
 	@tests/controlplane/build
 	@$(BIN)/python tests/support/tools.py helm hcl2json prometheus promtool amtool >/dev/null
 	@$(BIN)/pytest -p no:cacheprovider tests/controlplane tests/e2e $(ARGS)
+
+bench: $(VENV)/.dev  ## Play the choice against every other setting and rule (ARGS=--full: 20 seeds)
+	@$(BIN)/python tests/bench/run.py $(ARGS)
+
+image: $(VENV)/.dev  ## Build the image on bases of Debian packages and test it (root, buildah, debootstrap)
+	@tests/controlplane/build
+	@$(BIN)/pytest -p no:cacheprovider tests/image $(ARGS)
 
 lint: $(VENV)/.dev  ## ruff, mypy --strict, import-linter, generated files up to date
 	@$(BIN)/ruff check .

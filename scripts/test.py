@@ -20,7 +20,7 @@ def main(arguments: list[str]) -> int:
     if arguments:
         return pytest(*arguments)
     core = [f"tests/{room}" for room in CORE]
-    elsewhere = {*core, "tests/controlplane", "tests/e2e"}
+    elsewhere = {*core, "tests/controlplane", "tests/e2e", "tests/image"}
     others = sorted({str(p) for p in Path("tests").iterdir() if has_tests(p)} - elsewhere)
     for path in (Path(".coverage"), *Path().glob(".coverage.*")):
         path.unlink(missing_ok=True)

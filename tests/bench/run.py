@@ -2,8 +2,9 @@
 
     python tests/bench/run.py [--full] [--check] [--json FILE] [--plots FOLDER] [--write-docs]
 
-The quick form takes two seeds and a few minutes, the full form (--full) twenty seeds. --check exits
-with 1 if a target is missed. --write-docs writes docs/benchmarks.md and its pictures.
+The quick form takes three seeds and a few minutes, the full form (--full) twenty seeds and the
+better part of an hour. --check exits with 1 if a target is missed. --write-docs writes
+docs/benchmarks.md and its pictures.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from warmpool.runs import run_seed
 
 from ippolicy.ipamd.fast import compile_kernel
 
-QUICK_SEEDS, FULL_SEEDS = 2, 20
+QUICK_SEEDS, FULL_SEEDS = 3, 20
 FLEETS = ((500, False), (1_000, False), (5_000, False), (5_000, True))
 """Nodes, and whether they are busy."""
 SAMPLED_NODES, QUICK_SAMPLINGS, FULL_SAMPLINGS = 100, 1, 5

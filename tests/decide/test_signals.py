@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from builders import NOW_S, daemon_set, node, pool, rollout, snapshot
+from ippolicy.decide import signals
 from ippolicy.decide.signals import KEPT_S, STARTING_S, SignalHistory
 from ippolicy.facts import ApiFacts, InForce, LateStarts, PoolCounters, Signals, Snapshot
 from ippolicy.ipamd import WarmTargets
@@ -43,9 +44,9 @@ def test_failed_adds_are_late_starts_at_the_time_they_were_read() -> None:
     history = SignalHistory()
     for at_s, failed in ((NOW_S, 0), (BEGUN_S, 0), (BEGUN_S + 30, 3)):
         history.note(seen(at_s, PoolCounters(add_requests=9, no_available_addresses=failed), 23))
-    signals = history.signals(BEGUN_S + 30)
-    assert signals.late == (LateStarts(BEGUN_S + 30, "node-0", "blue", 3),)
-    assert signals.in_force == (InForce(NOW_S, WarmTargets(warm_eni=1, warm_prefix=1)),)
+    found = history.signals(BEGUN_S + 30)
+    assert found.late == (LateStarts(BEGUN_S + 30, "node-0", "blue", 3),)
+    assert found.in_force == (InForce(NOW_S, WarmTargets(warm_eni=1, warm_prefix=1)),)
 
 
 @pytest.mark.parametrize(
@@ -129,9 +130,17 @@ def test_a_day_is_kept_and_what_an_earlier_process_knew_is_taken_up() -> None:
     )
     history = SignalHistory(was)
     history.note(seen(NOW_S, PoolCounters()))
-    signals = history.signals(NOW_S)
-    assert signals.in_force == was.in_force[1:]
-    assert signals.late == was.late[1:]
+    found = history.signals(NOW_S)
+    assert found.in_force == was.in_force[1:]
+    assert found.late == was.late[1:]
+
+
+def test_no_more_late_starts_are_kept_than_a_fleet_in_trouble_needs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(signals, "_MOST_LATE", 2)
+    late = [LateStarts(NOW_S + 1_000 * number, "node-0", "blue", 1) for number in range(5)]
+    assert SignalHistory(Signals(late=tuple(late))).signals(NOW_S).late == tuple(late[-2:])
 
 
 def test_targets_are_in_force_once_they_are_rolled_out() -> None:

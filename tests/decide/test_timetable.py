@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from builders import change, trace
-from ippolicy.decide import question, search, searching
+from ippolicy.decide import question, search, searching, timetable
 from ippolicy.decide.bundle import dump, load
 from ippolicy.decide.decision import decide
 from ippolicy.decide.question import Searched
@@ -124,6 +124,7 @@ def test_a_rollout_of_many_nodes_is_begun_so_early_that_it_has_ended() -> None:
         Fleet(spec={"change": {"minSaving": "60%"}}),
         Fleet(spec={"change": {"cooldown": "20h"}}),
         Fleet(strategy="OnDelete"),
+        Fleet(spec={"bounds": {"warmIPTarget": {"max": 1}, "minimumIPTarget": {"max": 2}}}),
         Fleet(
             signals=Signals(
                 in_force=(InForce(MIDNIGHT_S, WarmTargets(warm_ip=1)),),
@@ -139,11 +140,17 @@ def test_a_rollout_of_many_nodes_is_begun_so_early_that_it_has_ended() -> None:
         "too small a saving",
         "a cooldown longer than a part",
         "pods that nobody restarts",
+        "bounds that serve no batch",
         "late starts that were measured",
     ],
 )
 def test_one_setting_serves_where_a_schedule_would_not(fleet: Fleet) -> None:
     assert plan_at(10.0, fleet) is None
+
+
+def test_groups_beyond_the_budget_have_no_schedule(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timetable, "BUDGET_EVENTS", 1)
+    assert plan_at(10.0, Fleet()) is None
 
 
 def test_every_hour_must_have_been_seen_on_enough_days() -> None:

@@ -12,7 +12,7 @@ from ippolicy.decide.subnets.ahead import Ahead
 from ippolicy.decide.subnets.kept import unpack
 from ippolicy.decide.types import Decision, Reason
 from ippolicy.engine.deciding import Decider
-from ippolicy.facts import Signals, Snapshot
+from ippolicy.facts import Snapshot
 from subnet_world import SubnetWorld
 
 POLICY = builders.policy()
@@ -37,7 +37,6 @@ def one_pass(
         snapshot,
         record=None,
         traces=[builders.trace(n) for n in range(len(snapshot.nodes))],
-        signals=Signals(),
     )
 
 
@@ -74,7 +73,6 @@ def test_what_is_found_short_brakes_the_same_pass(decider: Decider) -> None:
         world.snapshot(),
         record=None,
         traces=traces,
-        signals=Signals(),
     )
     assert inputs.rooms[0].moments[-1].room == 251 - 100 - 26
     assert decision.reason is Reason.SUBNET_PRESSURE

@@ -51,6 +51,7 @@ class Told:
 
     def create(self) -> None:
         raw = raw_policy(self.name)
+        del raw["metadata"]["finalizers"]  # nobody would let it go again
         del raw["metadata"]["uid"], raw["status"]
         self._custom.create_cluster_custom_object(GROUP, VERSION, PLURAL, raw)
 

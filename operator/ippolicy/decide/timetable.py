@@ -74,13 +74,13 @@ def day_searched(ask: DayAsk) -> DaySearched | None:
     may_switch = ask.max_per_day >= 2 and ask.daemon_set.rollout.strategy != "OnDelete"
     if not may_switch or ask.question.floors.fleet is not None or since_s > until_s - DAY_S:
         return None
-    seen = [t for t in ask.traces if t.until_s > since_s and t.since_s < until_s]
-    if days_seen(seen, since_s, until_s) < DAYS_NEEDED:
-        return None
     asked = _asked(ask)
     stands = ask.day is not None and ask.day.answers(ask.question, asked, until_s)
     if ask.day is not None and stands and ask.day.question.present == ask.question.present:
         return ask.day
+    seen = [t for t in ask.traces if t.until_s > since_s and t.since_s < until_s]
+    if days_seen(seen, since_s, until_s) < DAYS_NEEDED:
+        return None
     cut = [trace.between(since_s, until_s) for trace in seen]
     units = units_of(ask.snapshot, ask.snapshot.nodes, cut, until_s=until_s)
     replay = partial(replay_fast, latency=ask.question.latency)

@@ -9,12 +9,13 @@ from ippolicy.api import IPPolicy
 from ippolicy.decide.decision import Inputs, decide
 from ippolicy.decide.gate import Limits
 from ippolicy.decide.question import Searched
+from ippolicy.decide.signals import SignalHistory
 from ippolicy.decide.subnets.ahead import Ahead, look_ahead, present_settings
 from ippolicy.decide.subnets.history import Histories
 from ippolicy.decide.subnets.kept import pack
 from ippolicy.decide.subnets.outlook import Outlook, Outlooks, readings
 from ippolicy.decide.types import Decision
-from ippolicy.facts import DaemonSetRef, NodeTrace, Record, Signals, Snapshot
+from ippolicy.facts import DaemonSetRef, NodeTrace, Record, Snapshot
 
 
 class Decider:
@@ -24,6 +25,7 @@ class Decider:
     def __init__(self, limits: Limits, *, by_replay: bool) -> None:
         self._limits = limits
         self._by_replay = by_replay
+        self._signals: dict[DaemonSetRef, SignalHistory] = {}
         self._searched: dict[DaemonSetRef, Searched] = {}
         self._braked: dict[DaemonSetRef, tuple[Searched | None, ...]] = {}
         self._histories: dict[DaemonSetRef, Histories] = {}
@@ -38,7 +40,6 @@ class Decider:
         *,
         record: Record | None,
         traces: Sequence[NodeTrace],
-        signals: Signals,
     ) -> tuple[Inputs, Decision, Ahead]:
         """The decision, all that it rests on, and what is ahead."""
         outlook = self._outlook(policy, ref, snapshot)
@@ -50,7 +51,7 @@ class Decider:
             limits=self._limits,
             searched=self._searched.get(ref),
             by_replay=self._by_replay,
-            signals=signals,
+            signals=self._signals[ref].signals(snapshot.taken_at_s),
             rooms=outlook.rooms,
             braked=self._braked.get(ref, ()),
         )
@@ -62,7 +63,8 @@ class Decider:
         return inputs, decision, look_ahead(snapshot, policy, outlook, targets)
 
     def note(self, policy: IPPolicy, ref: DaemonSetRef, snapshot: Snapshot) -> None:
-        """Note what `snapshot` tells of subnets."""
+        """Note what `snapshot` tells of subnets, late starts and EC2."""
+        self._signals.setdefault(ref, SignalHistory()).note(snapshot)
         settings, quota = present_settings(snapshot), policy.spec.subnets.quota
         found = readings(snapshot, settings, quota)
         with self._noting:

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -20,7 +19,6 @@ from ippolicy.act.rollout import RolloutState, RolloutWatch, rollout_state
 from ippolicy.api import IPPolicy, Mode, OnDelete
 from ippolicy.decide.gate import Limits, wish_gate
 from ippolicy.decide.history import DemandHistory
-from ippolicy.decide.signals import SignalHistory
 from ippolicy.decide.subnets.ahead import Ahead
 from ippolicy.decide.types import Decision, Verdict
 from ippolicy.engine.bundles import Bundles
@@ -90,7 +88,6 @@ class Engine:
             clock=clock,
             interval_s=settings.checkpoint_interval.seconds,
         )
-        self._signals: defaultdict[DaemonSetRef, SignalHistory] = defaultdict(SignalHistory)
         self._rollouts: dict[DaemonSetRef, RolloutWatch] = {}
         self._writing = asyncio.Lock()
         self._poke = asyncio.Event()
@@ -303,7 +300,6 @@ class Engine:
         if all(snapshot.sources[name].succeeded_at_s is not None for name in known):
             history.sync(snapshot.nodes, snapshot.pods_per_node, now_s)
         history.trim(now_s)
-        self._signals[ref].note(snapshot)
 
     def _trim(self, looked_at: set[DaemonSetRef]) -> None:
         """Keep what no policy asks for bounded: a policy may come back, and wants it then."""
@@ -325,7 +321,6 @@ class Engine:
                 snapshot,
                 record=record,
                 traces=traces,
-                signals=self._signals[ref].signals(snapshot.taken_at_s),
             )
         )
         self.bundles.keep(inputs, decision)

@@ -23,5 +23,5 @@ def base_stock(pods: Pods, delayed_share: float, *, until_s: int) -> WarmTargets
     arrivals = pods[pods[:, 0] < until_s, 0]
     earliest = np.searchsorted(arrivals, arrivals - LEAD_TIME_S)
     demand = np.sort(np.arange(1, len(arrivals) + 1) - earliest)
-    served = int(np.ceil((1.0 - delayed_share) * len(demand)))
+    served = int(np.ceil((1.0 - delayed_share) * len(demand) - 1e-9))
     return WarmTargets(warm_ip=int(demand[max(served, 1) - 1]))

@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from warmpool import pareto
+from warmpool.losses import LIMIT_PCT
 from warmpool.results import FamilyResult
 from warmpool.runs import CHOICE, DEFAULT_POLICY, NEWSVENDOR, NO_LATER, PROFILES
 
@@ -32,12 +33,13 @@ def draw(result: FamilyResult, path: Path) -> None:
     from matplotlib.figure import Figure
 
     with mpl.rc_context({"svg.hashsalt": result.family, "font.size": 9}):
-        figure = Figure(figsize=(7.2, 4.4), layout="constrained")
+        figure = Figure(figsize=(7.2, 4.8), layout="constrained")
         axes = figure.subplots()
         _draw_grid(figure, axes, result)
         _draw_policies(axes, result)
         bound = result.least_idle.mean
         axes.axvline(bound, color="#2ca02c", lw=1.2, ls="--", label="clairvoyant bound")
+        axes.axhline(LIMIT_PCT, color="#777777", lw=0.8, ls=":", label="limit of the choice")
         axes.set_yscale("symlog", linthresh=_LINEAR_BELOW_PCT)
         axes.set_ylim(-0.03, 100)
         axes.set_yticks([0, 0.1, 1, 10, 100], ["0", "0.1", "1", "10", "100"])
@@ -46,7 +48,7 @@ def draw(result: FamilyResult, path: Path) -> None:
         axes.set_ylabel("delayed starts beyond the floor, %")
         axes.set_title(f"{result.family}: {len(result.runs)} seeds, days 8 to 10")
         axes.grid(visible=True, lw=0.3, alpha=0.6)
-        axes.legend(loc="upper right", fontsize=8, framealpha=0.9)
+        figure.legend(loc="outside lower center", ncols=3, fontsize=8, frameon=False)
         figure.savefig(path, dpi=110, metadata=_metadata(path))
 
 
@@ -82,7 +84,7 @@ def _draw_policies(axes: Any, result: FamilyResult) -> None:
             mfc=colour if policy != NO_LATER else "white",
             ms=11 if marker == "*" else 7,
             elinewidth=0.8,
-            zorder=5,
+            zorder=6 if policy == CHOICE else 5,
             label=policy,
         )
 

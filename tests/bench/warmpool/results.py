@@ -43,7 +43,7 @@ class FamilyResult:
         """Share of the default's idle addresses that a policy saves."""
         base = self.figures(DEFAULT_POLICY, "idle").mean()
         saved = self.paired(policy, "idle")
-        return Estimate(-saved.mean / base, saved.half_width / base)
+        return Estimate(0.0 - saved.mean / base, saved.half_width / base)
 
     @property
     def floor_pct(self) -> Estimate:

@@ -8,13 +8,14 @@ from typing import Final
 
 import numpy as np
 
+from ippolicy.decide import objective
 from ippolicy.decide.fleet import Fleet
 from ippolicy.decide.profiles import Schedule
 from ippolicy.decide.timetable import MARGIN_S
 from ippolicy.decide.trials import Trials
 from ippolicy.decide.units import Unit
 from ippolicy.ipamd import PoolSettings, WarmTargets
-from warmpool import learning, pareto
+from warmpool import learning, pareto, statics
 from warmpool.clairvoyant import least_idle
 from warmpool.families import DAY_S, Pods, pods_of
 from warmpool.newsvendor import base_stock
@@ -103,20 +104,39 @@ def _dominated(
     units: Sequence[Unit], choices: Mapping[str, WarmTargets]
 ) -> dict[str, tuple[str, ...]]:
     """Which settings of the whole grid dominate each choice on the very evidence of the search."""
-    tried = (*GRID, *choices.values())
-    columns = np.arange(len(tried))
+    chosen = list(choices.values())
+    trials = Trials(units, [*chosen, *GRID], PoolSettings())
     group = units[0].group
-    fleet = Fleet(Trials(units, tried, PoolSettings()), {group: 1}, {group})
+    fleet = Fleet(trials, {group: 1}, {group})
+    first = np.arange(len(chosen))
+    fleet.play(1.0, first)
+    most_idle = _costs(fleet.scores(first)[group])[:, 1].max()
+    level = float(np.mean([unit.mean_level for unit in units]))
+    may = [n for n, targets in enumerate(GRID) if least_idle_of(targets, level) <= most_idle]
+    columns = np.append(first, len(chosen) + np.array(may))
     fleet.play(1.0, columns)
-    seen = fleet.scores(columns)[group]
-    costs = np.column_stack(
-        [seen.delayed[0], seen.held[0] - seen.assigned[0], seen.calls_per_minute[0]]
-    )
-    grid = costs[: len(GRID)]
+    costs = _costs(fleet.scores(columns)[group])
     return {
         name: tuple(
-            name_of(GRID[number])
-            for number in np.flatnonzero(pareto.dominators(grid, costs[len(GRID) + place]))
+            name_of(GRID[may[number]])
+            for number in np.flatnonzero(pareto.dominators(costs[len(chosen) :], costs[place]))
         )
         for place, name in enumerate(choices)
     }
+
+
+def least_idle_of(targets: WarmTargets, level: float) -> float:
+    """What a setting holds idle at least, with `level` pods in the mean: what is above cannot
+    dominate, and need not be played.
+
+    ipamd keeps WARM_IP addresses available and MINIMUM_IP in all, but for the seconds after pods
+    come; a fifth less, and one address, makes up for these.
+    """
+    return 0.8 * max(targets.warm_ip, targets.minimum_ip - level) - 1.0
+
+
+def _costs(seen: objective.Scores) -> statics.Floats:
+    """Delayed starts, idle addresses and calls: [setting, figure]."""
+    return np.column_stack(
+        [seen.delayed[0], seen.held[0] - seen.assigned[0], seen.calls_per_minute[0]]
+    )

@@ -13,31 +13,32 @@ from warmpool.runs import CHOICE, POLICIES
 from warmpool.terms import GRID, name_of
 
 WIDTH = 80
-_NAME = 25
+_NAME = 24
 
 
 def family_table(result: FamilyResult) -> str:
-    """A row a policy: means over the seeds, with 95 % intervals where they count."""
+    """A row a policy: means over the seeds, with 95 % intervals where they count; `net` is delayed
+    without the floor."""
     lines = [
         f"{result.family}: {len(result.runs)} seeds, {result.floor_pct.mean:.2f} % delayed on a "
         "node that is always full",
-        f"{'':<{_NAME}}{'delayed %':>12}{'floor out':>10}{'idle':>13}{'calls':>7}"
+        f"{'':<{_NAME}}{'delayed %':>14}{'net':>7}{'idle':>14}{'calls':>7}"
         f"{'simple':>7}{'saved':>6}",
     ]
     lines += [_policy_row(result, policy) for policy in POLICIES]
     best = result.best_static(result.mean(CHOICE, "avoidable_pct").mean)
     delayed, idle, calls = result.grid_costs.mean(axis=0)[best]
     name = f"hindsight {name_of(GRID[best])}"
-    lines.append(f"{name:<{_NAME}}{'':>12}{delayed:>10.2f}{idle:>6.2f}{'':>7}{calls:>7.0f}")
-    lines.append(f"{'clairvoyant bound':<{_NAME}}{'':>12}{0:>10.2f}{result.least_idle.mean:>6.2f}")
+    lines.append(f"{name:<{_NAME}}{'':>14}{delayed:>7.2f}{idle:>7.2f}{'':>7}{calls:>7.0f}")
+    lines.append(f"{'clairvoyant bound':<{_NAME}}{'':>14}{0:>7.2f}{result.least_idle.mean:>7.2f}")
     return "\n".join(lines)
 
 
 def _policy_row(result: FamilyResult, policy: str) -> str:
     return (
-        f"{policy:<{_NAME}}{_interval(result.mean(policy, 'delayed_pct')):>12}"
-        f"{result.mean(policy, 'avoidable_pct').mean:>10.2f}"
-        f"{_interval(result.mean(policy, 'idle')):>13}"
+        f"{policy:<{_NAME}}{_interval(result.mean(policy, 'delayed_pct')):>14}"
+        f"{result.mean(policy, 'avoidable_pct').mean:>7.2f}"
+        f"{_interval(result.mean(policy, 'idle')):>14}"
         f"{result.mean(policy, 'calls').mean:>7.0f}"
         f"{result.mean(policy, 'simple_calls').mean:>7.0f}"
         f"{result.saved_share(policy).mean:>6.0%}"

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from ippolicy.sandbox import manifests
 from ippolicy.sandbox.cluster import Sandbox
-from worlds import World, condition
+from worlds import World, condition, small
 
 CONFIG_MAPS = "/api/v1/namespaces/kube-system/configmaps"
 LOOK_OFTEN = {"IPPOLICY_EC2_INTERFACES_INTERVAL": "1s", "IPPOLICY_EC2_CALLS_PER_MINUTE": "6000"}
+
+
+@pytest.fixture
+def world() -> World:
+    """Sandboxes on the embedded API."""
+    return lambda **changes: Sandbox(small(**changes))
 
 
 def node_on_cilium(sandbox: Sandbox, number: int, *, secondary_count: int) -> str:
