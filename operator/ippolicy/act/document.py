@@ -1,7 +1,7 @@
 """A record as the JSON that is kept on the cluster: a versioned schema, read strictly.
 
     {
-      "version": 1,
+      "version": 2,
       "daemonSetUID": "5a6e…",
       "policyUID": "0c31…",
       "originals": {
@@ -23,27 +23,87 @@
       ]
     }
 
-It is made to be read with `kubectl get configmap -o yaml`; `null` is "absent". Anything that is
-not exactly this is refused as a whole: an original that is guessed is worse than none.
+It is made to be read with `kubectl get configmap -o yaml`; `null` is "absent". What is as it is
+when nothing out of the ordinary happened is left out: the models below name every field that may
+be there. Anything that is not exactly this is refused as a whole: an original that is guessed is
+worse than none. Version 1, which knew no more than what is shown here, is read as well.
 """
 
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+)
 from pydantic.alias_generators import to_camel
 
-from ippolicy.facts import Change, ChangePhase, EnvEntry, Record
+from ippolicy.facts import (
+    BackOff,
+    Change,
+    ChangeKind,
+    ChangePhase,
+    EnvEntry,
+    Forecast,
+    Ledger,
+    Measured,
+    Record,
+    Writer,
+)
 
-VERSION = 1
+VERSION = 2
+
+_MOMENT = TypeAdapter(Annotated[datetime, Field(strict=False)])
+
+
+def _read_time(value: Any, info: ValidationInfo) -> Any:
+    """Seconds of a moment as it is written; a record has it in seconds already."""
+    if info.mode == "python":
+        return value
+    if not isinstance(value, str):
+        raise ValueError("a time is written as text")
+    moment: datetime = _MOMENT.validate_python(value)
+    if moment.tzinfo is None:
+        raise ValueError("a time without a zone")
+    return moment.timestamp()
+
+
+def _write_time(at_s: float) -> str:
+    time = datetime.fromtimestamp(at_s, tz=UTC)
+    return time.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+_Time = Annotated[float, BeforeValidator(_read_time), PlainSerializer(_write_time)]
+_Env = dict[str, str | None]
+
+
+def _name(field: str) -> str:
+    """How a field is written: `completed_at_s` as completedAt, and `after_s` as afterSeconds."""
+    if field == "after_s":
+        return "afterSeconds"
+    if field == "saved_address_s":
+        return "savedAddressSeconds"
+    return to_camel(field.removesuffix("_s")).replace("Uid", "UID")
 
 
 class _Part(BaseModel):
+    """Fields have the names and defaults of the facts that they stand for."""
+
     model_config = ConfigDict(
-        alias_generator=to_camel, extra="forbid", strict=True, allow_inf_nan=False
+        alias_generator=_name,
+        extra="forbid",
+        strict=True,
+        allow_inf_nan=False,
     )
 
 
@@ -55,36 +115,87 @@ class _Source(_Part):
     value_from: dict[str, Any]
 
 
+class _Forecast(_Part):
+    held: float
+    held_low: float
+    held_high: float
+    delayed_share: float | None = None
+    ec2_calls_per_minute: float | None = None
+
+
+class _Measured(_Part):
+    after_s: int
+    at_s: _Time
+    pods: int
+    held: float
+    expected_held: float | None = None
+    delayed_share: float | None = None
+    ec2_calls_per_minute: float | None = None
+    as_expected: bool | None = None
+
+
+class _BackOff(_Part):
+    after: _Env
+    basis: str
+    until_s: _Time
+    times: Annotated[int, Field(ge=1)]
+
+
+class _Ledger(_Part):
+    saved_address_s: float = 0.0
+    until_s: _Time | None = None
+
+
 class _Change(_Part):
     id: Annotated[str, Field(min_length=1)]
     policy: str
-    phase: ChangePhase
-    before: dict[str, str | None]
-    after: dict[str, str | None]
+    phase: Annotated[ChangePhase, Field(strict=False)]
+    before: _Env
+    after: _Env
     reason: str
-    intended_at: AwareDatetime
-    generation: Annotated[int, Field(ge=0)]
-    completed_at: AwareDatetime | None
+    intended_at_s: _Time
+    generation: Annotated[int, Field(ge=0)] = 0
+    completed_at_s: _Time | None = None
+    kind: Annotated[ChangeKind, Field(strict=False)] = ChangeKind.TUNE
+    writer: Annotated[Writer, Field(strict=False)] = Writer.DAEMON_SET
+    update_id: str = ""
+    basis: str = ""
+    binding: str = ""
+    rejected: list[str] = []
+    present: _Forecast | None = None
+    predicted: _Forecast | None = None
+    measured: list[_Measured] = []
+    undone: str = ""
 
 
 class _Document(_Part):
-    version: Literal[1]
-    daemon_set_uid: Annotated[str, Field(min_length=1, alias="daemonSetUID")]
-    policy_uid: Annotated[str, Field(alias="policyUID")]
+    version: Literal[1, 2]
+    daemon_set_uid: Annotated[str, Field(min_length=1)]
+    policy_uid: str
     originals: dict[str, _Literal | _Source | None]
     changes: list[_Change]
+    writer: Annotated[Writer, Field(strict=False)] = Writer.DAEMON_SET
+    back_offs: list[_BackOff] = []
+    mispredicted: Annotated[int, Field(ge=0)] = 0
+    ledger: _Ledger = _Ledger()
+    reapplied_at_s: list[_Time] = []
+    max_unavailable: str | None = None
 
 
 def write_document(record: Record) -> str:
     """The record as JSON, times in UTC to the microsecond."""
-    document = {
+    raw = asdict(record) | {
         "version": VERSION,
-        "daemonSetUID": record.daemon_set_uid,
-        "policyUID": record.policy_uid,
-        "originals": {k: _write_entry(record.originals[k]) for k in sorted(record.originals)},
-        "changes": [_write_change(change) for change in record.changes],
+        "originals": {k: _entry_of(record.originals[k]) for k in sorted(record.originals)},
+        "changes": [_in_order(asdict(change)) for change in record.changes],
     }
-    return json.dumps(document, indent=2, ensure_ascii=False)
+    document = _Document.model_validate(
+        {key: _listed(value) for key, value in raw.items()}, by_alias=False, by_name=True
+    )
+    fields = {"version": VERSION} | document.model_dump(
+        mode="json", by_alias=True, exclude_defaults=True
+    )
+    return json.dumps(fields, indent=2, ensure_ascii=False)
 
 
 def read_document(text: str) -> Record:
@@ -99,19 +210,37 @@ def read_document(text: str) -> Record:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         where = ".".join(str(step) for step in first["loc"]) or "the document"
         raise ValueError(f"{where}: {first['msg']}") from error
+    fields = dict(document)
+    del fields["version"]
     return Record(
-        daemon_set_uid=document.daemon_set_uid,
-        policy_uid=document.policy_uid,
-        originals={key: _read_entry(entry) for key, entry in document.originals.items()},
-        changes=tuple(_read_change(change) for change in document.changes),
+        **fields
+        | {
+            "originals": {key: _read_entry(entry) for key, entry in document.originals.items()},
+            "changes": tuple(_read_change(change) for change in document.changes),
+            "back_offs": tuple(BackOff(**dict(one)) for one in document.back_offs),
+            "ledger": Ledger(**dict(document.ledger)),
+            "reapplied_at_s": tuple(document.reapplied_at_s),
+        }
     )
 
 
-def _write_entry(entry: EnvEntry | None) -> dict[str, Any] | None:
+def _read_change(change: _Change) -> Change:
+    return Change(
+        **dict(change)
+        | {
+            "rejected": tuple(change.rejected),
+            "present": change.present and Forecast(**dict(change.present)),
+            "predicted": change.predicted and Forecast(**dict(change.predicted)),
+            "measured": tuple(Measured(**dict(one)) for one in change.measured),
+        }
+    )
+
+
+def _entry_of(entry: EnvEntry | None) -> dict[str, Any] | None:
     if entry is None:
         return None
     if entry.source is not None:
-        return {"valueFrom": dict(entry.source)}
+        return {"value_from": dict(entry.source)}
     return {"value": entry.value}
 
 
@@ -121,36 +250,11 @@ def _read_entry(entry: _Literal | _Source | None) -> EnvEntry | None:
     return EnvEntry(value=entry.value) if entry is not None else None
 
 
-def _write_change(change: Change) -> dict[str, Any]:
-    completed = change.completed_at_s
-    return {
-        "id": change.id,
-        "policy": change.policy,
-        "phase": change.phase.value,
-        "before": dict(sorted(change.before.items())),
-        "after": dict(sorted(change.after.items())),
-        "reason": change.reason,
-        "intendedAt": _write_time(change.intended_at_s),
-        "generation": change.generation,
-        "completedAt": None if completed is None else _write_time(completed),
-    }
+def _in_order(change: dict[str, Any]) -> dict[str, Any]:
+    """The change with its env in one order, so that the same record is the same text."""
+    env = {key: dict(sorted(change[key].items())) for key in ("before", "after")}
+    return {key: _listed(value) for key, value in (change | env).items()}
 
 
-def _read_change(change: _Change) -> Change:
-    completed = change.completed_at
-    return Change(
-        id=change.id,
-        policy=change.policy,
-        phase=change.phase,
-        before=change.before,
-        after=change.after,
-        reason=change.reason,
-        intended_at_s=change.intended_at.timestamp(),
-        generation=change.generation,
-        completed_at_s=None if completed is None else completed.timestamp(),
-    )
-
-
-def _write_time(at_s: float) -> str:
-    time = datetime.fromtimestamp(at_s, tz=UTC)
-    return time.isoformat(timespec="microseconds").replace("+00:00", "Z")
+def _listed(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value

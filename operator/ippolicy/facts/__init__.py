@@ -29,7 +29,17 @@ from ippolicy.facts.daemonset import (
 )
 from ippolicy.facts.demand import NodeTrace, watched_s
 from ippolicy.facts.network import InstanceLimits, SubnetFacts, SubnetSelection, SubnetUse
-from ippolicy.facts.record import Change, ChangePhase, Record
+from ippolicy.facts.record import (
+    BackOff,
+    Change,
+    ChangeKind,
+    ChangePhase,
+    Forecast,
+    Ledger,
+    Measured,
+    Record,
+    Writer,
+)
 from ippolicy.facts.signals import ApiFacts, InForce, LateStarts, Signals
 from ippolicy.facts.subnets import (
     CidrReservation,
@@ -43,7 +53,9 @@ from ippolicy.facts.subnets import (
 
 __all__ = [
     "ApiFacts",
+    "BackOff",
     "Change",
+    "ChangeKind",
     "ChangePhase",
     "CidrReservation",
     "Cni",
@@ -52,13 +64,16 @@ __all__ = [
     "DaemonSetFacts",
     "DaemonSetRef",
     "EnvEntry",
+    "Forecast",
     "Holder",
     "InForce",
     "InstanceLimits",
     "InstanceUse",
     "InterfaceFacts",
     "LateStarts",
+    "Ledger",
     "LeftOut",
+    "Measured",
     "NodeFacts",
     "NodeTrace",
     "PodEvent",
@@ -76,6 +91,7 @@ __all__ = [
     "SubnetSelection",
     "SubnetSplit",
     "SubnetUse",
+    "Writer",
     "read_daemon_set",
     "watched_s",
 ]

@@ -32,3 +32,15 @@ class CniFacts:
     def has_warm_pools(self) -> bool:
         """Whether warm targets have any effect; so it is taken to be while nothing is known."""
         return self.kind in (Cni.AMAZON_VPC, Cni.UNKNOWN) and not self.ipv6
+
+    @property
+    def no_pools(self) -> str:
+        """Why there is nothing to tune, in one line; "" where there is, or may be."""
+        if self.has_warm_pools:
+            return ""
+        if self.kind is Cni.AMAZON_VPC:
+            return f"aws-node gives IPv6 addresses ({self.told_by}), where it ignores warm targets"
+        return (
+            f"pods get their addresses from {self.kind.value} ({self.told_by}), which has no warm"
+            " targets to tune"
+        )
