@@ -47,6 +47,7 @@ from pydantic import (
     ValidationInfo,
 )
 from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
 
 from ippolicy.facts import (
     BackOff,
@@ -71,7 +72,7 @@ def _read_time(value: Any, info: ValidationInfo) -> Any:
     if info.mode == "python":
         return value
     if not isinstance(value, str):
-        raise ValueError("a time is written as text")
+        raise PydanticCustomError("time", "a time is written as text")
     moment: datetime = _MOMENT.validate_python(value)
     if moment.tzinfo is None:
         raise ValueError("a time without a zone")
