@@ -20,10 +20,13 @@ from ippolicy.act.checkpoints import DATA_KEY, CheckpointStore, checkpoint_name
 from ippolicy.act.requests import CallFailed
 from ippolicy.api import API_VERSION, GROUP, KIND, PLURAL, VERSION, IPPolicy
 from ippolicy.api.crd import custom_resource_definition
+from ippolicy.decide.signals import Noted, Tally
+from ippolicy.decide.signals_kept import pack as pack_signals
 from ippolicy.decide.subnets.history import Histories, Reading
 from ippolicy.decide.subnets.kept import pack
 from ippolicy.errors import CorruptCheckpoint, NewerCheckpoint
-from ippolicy.facts import DaemonSetRef
+from ippolicy.facts import DaemonSetRef, InForce, LateStarts
+from ippolicy.ipamd import WarmTargets
 from ippolicy.kube import api_client, load_configuration
 from ippolicy.sandbox.kube import EmbeddedKube, Fault
 from kubeapi import until
@@ -116,6 +119,20 @@ def test_what_was_seen_of_subnets_is_kept_beside_it(kept: Kept) -> None:
     kept.spoil(binaryData={"subnets": base64.b64encode(b"x" * 40).decode()})
     with pytest.raises(CorruptCheckpoint):
         kept.store.read_subnets(kept.ref)
+
+
+def test_late_starts_and_what_ec2_answered_are_kept_beside_it(kept: Kept) -> None:
+    assert kept.store.read_signals(kept.ref) is None
+    noted = Noted(
+        in_force=(InForce(SAVED_S - 60, WarmTargets(warm_ip=2)),),
+        late=(LateStarts(SAVED_S, "node-0", "blue", 3),),
+        slots={7: {"AssignPrivateIpAddresses": Tally(9, 1, 8, 1_600)}},
+    )
+    kept.store.write(kept.ref, TRACES, SAVED_S, owners=(kept.old,), signals=pack_signals(noted))
+    assert kept.store.read_signals(kept.ref) == noted
+    kept.spoil(binaryData={"signals": base64.b64encode(b"x" * 40).decode()})
+    with pytest.raises(CorruptCheckpoint):
+        kept.store.read_signals(kept.ref)
 
 
 def test_it_belongs_to_the_policies_of_now(kept: Kept) -> None:

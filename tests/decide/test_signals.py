@@ -10,8 +10,8 @@ import pytest
 
 from builders import NOW_S, daemon_set, node, pool, rollout, snapshot
 from ippolicy.decide import signals
-from ippolicy.decide.signals import KEPT_S, STARTING_S, SignalHistory
-from ippolicy.facts import ApiFacts, InForce, LateStarts, PoolCounters, Signals, Snapshot
+from ippolicy.decide.signals import KEPT_S, STARTING_S, Noted, SignalHistory
+from ippolicy.facts import ApiFacts, InForce, LateStarts, PoolCounters, Snapshot
 from ippolicy.ipamd import WarmTargets
 
 BEGUN_S = NOW_S + 2 * STARTING_S
@@ -117,7 +117,7 @@ def test_a_reading_counts_once_and_a_quarter_of_an_hour_is_one_fact() -> None:
 
 
 def test_a_day_is_kept_and_what_an_earlier_process_knew_is_taken_up() -> None:
-    was = Signals(
+    was = Noted(
         in_force=(
             InForce(NOW_S - 3 * KEPT_S, WarmTargets(warm_ip=1)),
             InForce(NOW_S - 2 * KEPT_S, WarmTargets(warm_ip=2)),
@@ -140,7 +140,7 @@ def test_no_more_late_starts_are_kept_than_a_fleet_in_trouble_needs(
 ) -> None:
     monkeypatch.setattr(signals, "_MOST_LATE", 2)
     late = [LateStarts(NOW_S + 1_000 * number, "node-0", "blue", 1) for number in range(5)]
-    assert SignalHistory(Signals(late=tuple(late))).signals(NOW_S).late == tuple(late[-2:])
+    assert SignalHistory(Noted(late=tuple(late))).signals(NOW_S).late == tuple(late[-2:])
 
 
 def test_targets_are_in_force_once_they_are_rolled_out() -> None:

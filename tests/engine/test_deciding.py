@@ -8,6 +8,7 @@ import builders
 from ippolicy.api import IPPolicy
 from ippolicy.decide.decision import Inputs
 from ippolicy.decide.gate import Limits
+from ippolicy.decide.signals_kept import unpack as unpack_signals
 from ippolicy.decide.subnets.ahead import Ahead
 from ippolicy.decide.subnets.kept import unpack
 from ippolicy.decide.types import Decision, Reason
@@ -109,11 +110,22 @@ def test_what_no_policy_asks_for_is_forgotten(decider: Decider) -> None:
 
 def test_another_operator_goes_on_from_what_was_packed(decider: Decider) -> None:
     world = SubnetWorld(pods={"node-0": 20})
-    assert decider.packed(builders.REF) == b""
+    assert decider.packed_subnets(builders.REF) == b""
     passes(decider, world, 40)
     after = Decider(Limits(), by_replay=False)
-    after.adopt(builders.REF, unpack(decider.packed(builders.REF)))
+    after.adopt_subnets(builders.REF, unpack(decider.packed_subnets(builders.REF)))
     _, _, ahead = passes(after, world, 1)
     forecast = ahead.outlook.subnets[0].free
     assert forecast is not None
     assert forecast.watched_s >= 2_400
+
+
+def test_another_operator_remembers_late_starts(decider: Decider) -> None:
+    world = SubnetWorld(pods={"node-0": 20})
+    assert decider.packed_signals(builders.REF) == b""
+    passes(decider, world, 3)
+    after = Decider(Limits(), by_replay=False)
+    after.adopt_signals(builders.REF, unpack_signals(decider.packed_signals(builders.REF)))
+    before, later = (passes(one, world, 1)[0].signals for one in (decider, after))
+    assert before.in_force
+    assert later == before

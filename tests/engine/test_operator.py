@@ -130,6 +130,8 @@ async def test_it_becomes_ready_and_tells_what_it_finds(
         await until_real(lambda: operator._ready().ok)
         assert await get(operator, "/readyz") == (200, "ok\n")
         await until_real(lambda: conditions().get("Degraded") == "NoDaemonSet")
+        # No API server lets it become invalid: the watch would tell of the valid one again.
+        operator._tasks[0].cancel()
         operator.engine.take(invalid_policy("whole", metadata=created["metadata"]))
         await until_real(lambda: conditions().get("Ready") == "InvalidPolicy")
         listed = 'ippolicy_api_calls_total{kind="kubernetes",operation="list"}'

@@ -14,6 +14,8 @@ from ippolicy.act.checkpoints import CheckpointStore
 from ippolicy.act.outcome import Outcome, OutcomeKind
 from ippolicy.api import FINALIZER, IPPolicy
 from ippolicy.decide.checkpoint import Checkpoint, decode, encode
+from ippolicy.decide.signals import Noted
+from ippolicy.decide.signals_kept import unpack as unpack_signals
 from ippolicy.decide.subnets.history import Histories
 from ippolicy.decide.subnets.kept import unpack
 from ippolicy.engine.loop import Engine
@@ -154,6 +156,7 @@ class FakeCheckpoints:
     def __init__(self) -> None:
         self.kept: dict[DaemonSetRef, bytes] = {}
         self.subnets: dict[DaemonSetRef, bytes] = {}
+        self.signals: dict[DaemonSetRef, bytes] = {}
         self.owners: dict[DaemonSetRef, list[str]] = {}
         self.failing: Exception | None = None
         self.log: list[str] = []
@@ -167,6 +170,10 @@ class FakeCheckpoints:
         data = self.subnets.get(ref)
         return unpack(data) if data else None
 
+    def read_signals(self, ref: DaemonSetRef) -> Noted | None:
+        data = self.signals.get(ref)
+        return unpack_signals(data) if data else None
+
     def write(
         self,
         ref: DaemonSetRef,
@@ -175,10 +182,11 @@ class FakeCheckpoints:
         *,
         owners: Iterable[IPPolicy],
         subnets: bytes = b"",
+        signals: bytes = b"",
     ) -> int:
         self._answer("write")
         self.kept[ref] = encode(traces, now_s)
-        self.subnets[ref] = subnets
+        self.subnets[ref], self.signals[ref] = subnets, signals
         self.owners[ref] = [policy.name for policy in owners]
         return len(self.kept[ref])
 

@@ -1,6 +1,6 @@
 """The ConfigMap that a checkpoint of demand lives in: one beside each DaemonSet that is watched.
 
-What was seen of subnets lives in it, too.
+What was seen of subnets, and of late starts and EC2, lives in it, too.
 
 It belongs to the policies that are about the DaemonSet, so it goes with the last of them also while
 no operator runs. It is ours alone: whatever else stands in its place is written over.
@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 from ippolicy.act.requests import CallFailed, send
 from ippolicy.api import API_VERSION, KIND, IPPolicy
 from ippolicy.decide.checkpoint import Checkpoint, decode, encode
+from ippolicy.decide.signals import Noted
+from ippolicy.decide.signals_kept import unpack as unpack_signals
 from ippolicy.decide.subnets.history import Histories
 from ippolicy.decide.subnets.kept import unpack
 from ippolicy.errors import CorruptCheckpoint, NewerCheckpoint
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 DATA_KEY = "demand"
 SUBNETS_KEY = "subnets"
+SIGNALS_KEY = "signals"
 LABELS = {
     "app.kubernetes.io/managed-by": FIELD_MANAGER,
     "app.kubernetes.io/component": "checkpoint-of-demand",
@@ -108,10 +111,18 @@ class CheckpointStore:
             CorruptCheckpoint: it is there, and not what was written.
             NewerCheckpoint: it was written by a newer operator.
         """
-        raw = self._read(ref)
-        if raw is None or SUBNETS_KEY not in (raw.get("binaryData") or {}):
-            return None
-        return unpack(_data(raw, SUBNETS_KEY))
+        data = self._beside(ref, SUBNETS_KEY)
+        return unpack(data) if data is not None else None
+
+    def read_signals(self, ref: DaemonSetRef) -> Noted | None:
+        """What was noted of late starts and EC2 beside it, None where nothing was kept.
+
+        Raises:
+            CorruptCheckpoint: it is there, and not what was written.
+            NewerCheckpoint: it was written by a newer operator.
+        """
+        data = self._beside(ref, SIGNALS_KEY)
+        return unpack_signals(data) if data is not None else None
 
     def write(
         self,
@@ -121,10 +132,12 @@ class CheckpointStore:
         *,
         owners: Iterable[IPPolicy],
         subnets: bytes = b"",
+        signals: bytes = b"",
     ) -> int:
-        """Keep `traces`, or a sample of them, and the packed histories of `subnets` in the place of
-        what is kept; the bytes it takes."""
-        data = {DATA_KEY: encode(traces, now_s)} | ({SUBNETS_KEY: subnets} if subnets else {})
+        """Keep `traces`, or a sample of them, and what is packed of `subnets` and `signals`, in the
+        place of what is kept; the bytes it takes."""
+        beside = {SUBNETS_KEY: subnets, SIGNALS_KEY: signals}
+        data = {DATA_KEY: encode(traces, now_s)} | {k: part for k, part in beside.items() if part}
         body = {
             "apiVersion": "v1",
             "kind": "ConfigMap",
@@ -147,6 +160,12 @@ class CheckpointStore:
             _content_type="application/apply-patch+yaml",
         )
         return sum(map(len, data.values()))
+
+    def _beside(self, ref: DaemonSetRef, key: str) -> bytes | None:
+        raw = self._read(ref)
+        if raw is None or key not in (raw.get("binaryData") or {}):
+            return None
+        return _data(raw, key)
 
     def _read(self, ref: DaemonSetRef) -> dict[str, Any] | None:
         try:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Final
 
@@ -54,19 +54,39 @@ class _Seen:
     started_at_s: float
 
 
+@dataclass(slots=True)
+class Tally:
+    """What was counted of one EC2 API; `answers_ms` is how long all answers took together."""
+
+    calls: int = 0
+    overloaded: int = 0
+    answers: int = 0
+    answers_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """All that is noted beside the readings under way: `slots` are calls by API, by the number of
+    the quarter of an hour since the epoch."""
+
+    in_force: tuple[InForce, ...] = ()
+    late: tuple[LateStarts, ...] = ()
+    slots: Mapping[int, Mapping[str, Tally]] = field(default_factory=dict)
+
+
 class SignalHistory:
     """Takes note of each snapshot's counters; `former` is what an earlier process knew.
 
     The late starts of a node in a quarter of an hour are one fact, of the time of the last.
     """
 
-    def __init__(self, former: Signals | None = None) -> None:
-        former = former or Signals()
+    def __init__(self, former: Noted | None = None) -> None:
+        former = former or Noted()
         self._in_force = list(former.in_force)
         self._late: OrderedDict[tuple[str, int, float], LateStarts] = OrderedDict()
         for late in former.late:
             self._add_late(late)
-        self._calls = _Calls()
+        self._calls = _Calls(former.slots)
         self._seen: dict[str, _Seen] = {}
         self._rolled_out_at_s = inf
 
@@ -95,6 +115,10 @@ class SignalHistory:
     def signals(self, now_s: float) -> Signals:
         """A copy of what is known, for use in another thread."""
         return Signals(tuple(self._in_force), tuple(self._late.values()), self._calls.facts(now_s))
+
+    def noted(self) -> Noted:
+        """A copy of all that an operator after this one can go on from."""
+        return Noted(tuple(self._in_force), tuple(self._late.values()), self._calls.copied())
 
     def _note_targets(self, daemon_set: DaemonSetFacts | None, now_s: float) -> None:
         if daemon_set is None:
@@ -152,28 +176,20 @@ def _refused(before: PoolFacts, pool: PoolFacts) -> bool:
     return any(now.get(api, 0) > was.get(api, 0) for api in _GIVING)
 
 
-@dataclass(slots=True)
-class _Tally:
-    """What was counted of one API."""
-
-    calls: int = 0
-    overloaded: int = 0
-    answers: int = 0
-    answers_ms: int = 0
-
-
 class _Calls:
     """The calls of all nodes in slots of a quarter of an hour, for a day."""
 
-    def __init__(self) -> None:
-        self._slots: dict[int, dict[str, _Tally]] = {}
+    def __init__(self, former: Mapping[int, Mapping[str, Tally]]) -> None:
+        self._slots: dict[int, dict[str, Tally]] = {
+            number: defaultdict(Tally, tallies) for number, tallies in former.items()
+        }
 
     def add(self, before: PoolFacts, pool: PoolFacts, now_s: float) -> None:
         """Take in what a node counted from one reading to the next."""
         was, now = before.counters, pool.counters
         if was == now:
             return
-        tallies = self._slots.setdefault(int(now_s // SLOT_S), defaultdict(_Tally))
+        tallies = self._slots.setdefault(int(now_s // SLOT_S), defaultdict(Tally))
         for api, count in _risen(was.ec2_calls, now.ec2_calls):
             tallies[api].calls += count
         for api, count in _risen(was.ec2_overloads, now.ec2_overloads):
@@ -182,6 +198,13 @@ class _Calls:
             tallies[api].answers += count
         for api, count in _risen(was.answers_ms, now.answers_ms):
             tallies[api].answers_ms += count
+
+    def copied(self) -> dict[int, dict[str, Tally]]:
+        """The slots as they are now."""
+        return {
+            number: {api: replace(tally) for api, tally in tallies.items()}
+            for number, tallies in self._slots.items()
+        }
 
     def facts(self, now_s: float) -> dict[str, ApiFacts]:
         """By API, of the last whole hour, or of the whole day where that has but few calls.
@@ -205,7 +228,7 @@ def _risen(was: Mapping[str, int], now: Mapping[str, int]) -> Iterator[tuple[str
     return ((name, count - was.get(name, 0)) for name, count in now.items())
 
 
-def _facts(tallies: Iterable[_Tally]) -> ApiFacts:
+def _facts(tallies: Iterable[Tally]) -> ApiFacts:
     calls = overloaded = answers = answers_ms = 0
     for tally in tallies:
         calls, overloaded = calls + tally.calls, overloaded + tally.overloaded

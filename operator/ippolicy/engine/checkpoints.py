@@ -49,12 +49,12 @@ class Checkpoints:
         exporter: Exporter,
         histories: Mapping[DaemonSetRef, DemandHistory],
         *,
-        subnets: Decider,
+        decider: Decider,
         clock: Callable[[], float],
         interval_s: float,
     ) -> None:
         self._store = store
-        self._subnets = subnets
+        self._decider = decider
         self._exporter = exporter
         self._histories = histories
         self._clock = clock
@@ -89,7 +89,6 @@ class Checkpoints:
             self._states[ref] = NO_CHECKPOINT
             if kept is not None:
                 await self._adopt(ref, kept.traces)
-                await self._adopt_subnets(policy, ref)
                 self._states[ref] = CheckpointState(kept.saved_at_s)
                 self._exporter.checkpointed(policy.name, "Restored")
                 age_s = self._clock() - kept.saved_at_s
@@ -99,6 +98,7 @@ class Checkpoints:
                     len(kept.traces),
                     age_s,
                 )
+        await self._adopt_beside(policy, ref)
         self._read.add(ref)
 
     async def run(self, owners: Callable[[], Owners]) -> None:
@@ -147,15 +147,17 @@ class Checkpoints:
             self._histories[ref].adopt(t.between(t.since_s, now_s) for t in some)
             await asyncio.sleep(0)
 
-    async def _adopt_subnets(self, policy: IPPolicy, ref: DaemonSetRef) -> None:
-        """What is kept of subnets, where it can be read: without it, they are watched anew."""
+    async def _adopt_beside(self, policy: IPPolicy, ref: DaemonSetRef) -> None:
+        """What is kept beside demand, where it can be read: without it, all is watched anew."""
         try:
-            kept = await call_off_loop(lambda: self._store.read_subnets(ref))
+            subnets = await call_off_loop(lambda: self._store.read_subnets(ref))
+            if subnets is not None:
+                self._decider.adopt_subnets(ref, subnets)
+            signals = await call_off_loop(lambda: self._store.read_signals(ref))
+            if signals is not None:
+                self._decider.adopt_signals(ref, signals)
         except (ActError, CorruptCheckpoint, NewerCheckpoint) as error:
-            _log.warning("policy %s: subnets are watched anew: %s", policy.name, error)
-        else:
-            if kept is not None:
-                self._subnets.adopt(ref, kept)
+            _log.warning("policy %s: subnets and EC2 are watched anew: %s", policy.name, error)
 
     async def _keep(self, ref: DaemonSetRef, policies: Sequence[IPPolicy]) -> None:
         history, policy = self._histories.get(ref), policies[0]
@@ -169,7 +171,12 @@ class Checkpoints:
         try:
             size_bytes = await call_off_loop(
                 lambda: self._store.write(
-                    ref, traces, now_s, owners=policies, subnets=self._subnets.packed(ref)
+                    ref,
+                    traces,
+                    now_s,
+                    owners=policies,
+                    subnets=self._decider.packed_subnets(ref),
+                    signals=self._decider.packed_signals(ref),
                 )
             )
         except ActError as error:

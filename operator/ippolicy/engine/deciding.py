@@ -9,7 +9,8 @@ from ippolicy.api import IPPolicy
 from ippolicy.decide.decision import Inputs, decide
 from ippolicy.decide.gate import Limits
 from ippolicy.decide.question import Searched
-from ippolicy.decide.signals import SignalHistory
+from ippolicy.decide.signals import Noted, SignalHistory
+from ippolicy.decide.signals_kept import pack as pack_signals
 from ippolicy.decide.subnets.ahead import Ahead, look_ahead, present_settings
 from ippolicy.decide.subnets.history import Histories
 from ippolicy.decide.subnets.kept import pack
@@ -64,23 +65,34 @@ class Decider:
 
     def note(self, policy: IPPolicy, ref: DaemonSetRef, snapshot: Snapshot) -> None:
         """Note what `snapshot` tells of subnets, late starts and EC2."""
-        self._signals.setdefault(ref, SignalHistory()).note(snapshot)
         settings, quota = present_settings(snapshot), policy.spec.subnets.quota
         found = readings(snapshot, settings, quota)
         with self._noting:
+            self._signals.setdefault(ref, SignalHistory()).note(snapshot)
             self._histories.setdefault(ref, Histories()).note(found)
 
-    def adopt(self, ref: DaemonSetRef, histories: Histories) -> None:
+    def adopt_subnets(self, ref: DaemonSetRef, histories: Histories) -> None:
         """Go on from the `histories` of an operator before this one."""
         with self._noting:
             self._histories[ref] = histories
             self._outlooks.pop(ref, None)
 
-    def packed(self, ref: DaemonSetRef) -> bytes:
-        """The histories of the subnets of a DaemonSet, as they are to be kept."""
+    def adopt_signals(self, ref: DaemonSetRef, noted: Noted) -> None:
+        """Go on from what an operator before this one `noted` of late starts and EC2."""
+        with self._noting:
+            self._signals[ref] = SignalHistory(noted)
+
+    def packed_subnets(self, ref: DaemonSetRef) -> bytes:
+        """The histories of the subnets of a DaemonSet, as they are to be kept; b"" for none."""
         with self._noting:
             histories = self._histories.get(ref)
             return pack(histories) if histories is not None else b""
+
+    def packed_signals(self, ref: DaemonSetRef) -> bytes:
+        """Late starts and what EC2 answered, as they are to be kept; b"" for none."""
+        with self._noting:
+            signals = self._signals.get(ref)
+            return pack_signals(signals.noted()) if signals is not None else b""
 
     def keep(self, refs: Set[DaemonSetRef]) -> None:
         """Forget the subnets of DaemonSets that no policy asks for any more."""

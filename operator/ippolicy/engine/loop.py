@@ -84,7 +84,7 @@ class Engine:
             checkpoints,
             publisher.exporter,
             self._histories,
-            subnets=self._decider,
+            decider=self._decider,
             clock=clock,
             interval_s=settings.checkpoint_interval.seconds,
         )
