@@ -7,7 +7,7 @@ ARGS ?=
 COMPILE := $(BIN)/python -c 'from ippolicy.ipamd.fast import compile_kernel; compile_kernel()'
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test lint e2e image bench generate format clean
+.PHONY: help demo test lint e2e image bench fuzz audit release generate format clean
 
 help:  ## Show this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,15 @@ image: $(VENV)/.dev  ## Build the image on bases of Debian packages and test it 
 	@tests/controlplane/build
 	@$(BIN)/pytest -p no:cacheprovider tests/image $(ARGS)
 
+fuzz: $(VENV)/.dev  ## Try many more inputs from outside on every parser than `make test` does
+	@$(BIN)/pytest -q -p no:cacheprovider tests/fuzz --fuzz=2000 $(ARGS)
+
+audit: $(VENV)/.dev  ## Ask osv.dev about known vulnerabilities of everything in uv.lock
+	@$(BIN)/python scripts/audit.py $(ARGS)
+
+release: $(VENV)/.dev  ## Wheel, chart package, SBOM and checksums into dist/ (ARGS=v1.2.3: must fit)
+	@$(BIN)/python scripts/release.py $(ARGS)
+
 lint: $(VENV)/.dev  ## ruff, mypy --strict, import-linter, generated files up to date
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -44,7 +53,7 @@ format: $(VENV)/.dev  ## Format the code
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
 
 clean:  ## Remove the virtual environment and caches
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(BIN)/uv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + ": set PYTHON=python3.12, say")'

@@ -7,6 +7,7 @@
     │   └── InvalidBundle      a bundle of a decision's inputs cannot be made or read
     ├── ModelError             the ipamd model was asked for something that cannot be
     │   └── EntryPointRefused  aws-node's entry point would exit 1 with this environment
+    ├── CertificatesUnreadable  the webhook's Secret is not what was written
     ├── CorruptCheckpoint      a checkpoint of demand is not what was written
     ├── NewerCheckpoint        a checkpoint of demand is of a newer operator
     ├── SourceError            a source of facts did not answer, or answered nonsense
@@ -21,7 +22,8 @@
     │   ├── FactsChanged       what was decided on is no longer what is there
     │   ├── RecordUnreadable   the record of originals cannot be trusted
     │   ├── CallFailed         the API server refused a request, or gave no answer (act.requests)
-    │   └── NoEffect           a write was taken and changed nothing (act.guards)
+    │   ├── NoEffect           a write was taken and changed nothing (act.guards)
+    │   └── UpdateFailed       EKS failed to update its add-on (act.writers.updates)
     └── SandboxError           the embedded sandbox could not be set up
 
 Each message is one line and names the thing, the cause and the fix.
@@ -60,6 +62,10 @@ class ModelError(IPPolicyError):
 
 class EntryPointRefused(ModelError):
     """aws-node's entry point exits 1 with this environment (vpc-cni: `validateEnvVars`)."""
+
+
+class CertificatesUnreadable(IPPolicyError):
+    """The Secret with the webhook's certificates cannot be used."""
 
 
 class CorruptCheckpoint(IPPolicyError):

@@ -31,6 +31,8 @@ USER_AGENT = f"ippolicy-operator/{__version__}"
 CONNECT_TIMEOUT_S = 5.0
 MAX_BODY_BYTES = 256 * 1024 * 1024
 MAX_LINE_BYTES = 16 * 1024 * 1024  # etcd holds objects of 1.5 MiB at most; JSON may swell them
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises on JSON that is none, has text that is none, or is nested too deeply."""
 _NO_CREDENTIALS = (
     "no Kubernetes cluster to connect to: set KUBECONFIG, or write ~/.kube/config, "
     "or run in a pod with a service account"
@@ -168,7 +170,7 @@ class AsyncApi:
         body = await self.get_bytes(path, params, timeout_s)
         try:
             return msgspec.json.decode(body)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             raise ClusterUnavailable(
                 f"GET {path} answered something that is not JSON: check that {self._base} is a "
                 "Kubernetes API",

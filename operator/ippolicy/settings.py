@@ -96,6 +96,11 @@ class Settings(BaseModel):
     ec2_timeout: Duration = Field(
         default=Duration("10s"), description="Timeout of one EC2 request."
     )
+    cluster_name: str = Field(
+        default="",
+        description="Name of the EKS cluster, by which its add-on is read and updated; empty = as "
+        "the nodes' label alpha.eksctl.io/cluster-name or the tags of their instances say.",
+    )
     status_interval: Duration = Field(
         default=Duration("1m"),
         description="Longest time that changed figures wait to be put into status.",
@@ -131,6 +136,19 @@ class Settings(BaseModel):
         default=Duration("12s"),
         description="Time after which the Lease of an operator that fell silent is taken; 1s or "
         "more.",
+    )
+    webhook_service: str = Field(
+        default="",
+        pattern="^([a-z]([-a-z0-9]*[a-z0-9])?)?$",
+        max_length=63,
+        description="Service in lease_namespace by which the API server asks about new aws-node "
+        "pods; empty = it does not.",
+    )
+    webhook_port: int = Field(
+        default=9443, ge=1, le=65535, description="Port that this Service leads to."
+    )
+    webhook_certificates: Literal["own", "cert-manager"] = Field(
+        default="own", description="Who makes and renews the webhook's certificate."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="Least level of log lines."

@@ -12,8 +12,8 @@ from values import ChartError, Value
 from ippolicy.api.crd import custom_resource_definition
 from ippolicy.settings import Settings
 
-OF_THE_POD = ("lease_namespace", "lease_holder")
-"""Settings that the Deployment takes from each pod itself."""
+OF_THE_POD = ("lease_namespace", "lease_holder", "webhook_service", "webhook_certificates")
+"""Settings that the Deployment takes from each pod itself, or from other values."""
 
 _BY_DEFAULT: dict[type, str] = {bool: "boolean", int: "integer", str: "string"}
 

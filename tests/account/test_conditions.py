@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ippolicy.account.catalogue import CATALOGUE, CONDITION_TYPES
+from ippolicy.account.catalogue import CATALOGUE
+from ippolicy.account.condition_types import CONDITION_TYPES
 from ippolicy.account.conditions import conditions, invalid_policy_conditions
 from ippolicy.account.reasons import DECISION_REASONS
 from ippolicy.account.view import View
@@ -136,7 +137,8 @@ def test_a_rollout_that_goes_wrong_says_how(phase: RolloutPhase, reason: str) ->
     progressing = found(view, "Progressing")
     assert (progressing.status, progressing.reason) == ("True", reason)
     assert progressing.message == rollout.message
-    assert (found(view, "Degraded").reason == reason) is (reason != "RollingOut")
+    harmless = reason in {"RollingOut", "RolloutBlocked"}
+    assert (found(view, "Degraded").reason == reason) is not harmless
 
 
 def test_a_rollout_goes_on_when_the_daemon_set_is_gone() -> None:
@@ -385,7 +387,7 @@ _sources = st.dictionaries(
 def views(draw: st.DrawFn) -> View:
     """Any pass, also one that cannot be."""
     reason = draw(st.sampled_from(Reason))
-    fleet = None if reason in NO_FLEET else a_recommendation()
+    fleet = None if reason in (*NO_FLEET, Reason.NO_WARM_POOLS) else a_recommendation()
     traps = tuple(draw(st.lists(st.text(max_size=9), max_size=2)))
     decision = draw(st.none() | st.just(a_decision(reason, fleet=fleet, traps=traps)))
     phase = draw(st.sampled_from(ChangePhase))

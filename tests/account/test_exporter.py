@@ -12,18 +12,18 @@ import ippolicy
 from ippolicy.account import metrics
 from ippolicy.account.conditions import conditions
 from ippolicy.account.exporter import Exporter
-from ippolicy.account.metrics import Kind
+from ippolicy.account.metric import Kind
 from ippolicy.account.view import View
 from ippolicy.act.checkpoints import CheckpointState
 from ippolicy.act.outcome import OutcomeKind
-from ippolicy.facts import EnvEntry, PoolCounters, PoolFacts, SourceName, SourceState
+from ippolicy.facts import EnvEntry, Ledger, PoolCounters, PoolFacts, SourceName, SourceState
 from views import (
     NOW_S,
-    a_change,
     a_daemon_set,
     a_decision,
     a_dire_ahead,
     a_policy,
+    a_proven_change,
     a_record,
     a_snapshot,
     a_view,
@@ -64,7 +64,7 @@ def a_busy_exporter() -> Exporter:
     view = a_view(
         policy=a_policy({"mode": "Apply"}),
         snapshot=accounted(a_snapshot(pools=pools)),
-        record=a_record(a_change()),
+        record=replace(a_record(a_proven_change()), ledger=Ledger(7_200.0, NOW_S, NOW_S - 3_600)),
         checkpoint=kept,
         ahead=a_dire_ahead(),
     )
@@ -73,6 +73,8 @@ def a_busy_exporter() -> Exporter:
     exporter.decided("default", "TargetsInPlace")
     exporter.acted("default", OutcomeKind.WRITTEN)
     exporter.restored("default", OutcomeKind.RESTORED)
+    exporter.rolled_back("default", "DelayedStarts")
+    exporter.drifted("default", 1)
     exporter.imported("default", 86_400.0)
     exporter.left_out("default", 1)
     exporter.posted("default", "ChangeStarted")

@@ -31,7 +31,8 @@ def degraded(view: View) -> Condition:
 
 
 def view_of(cni: CniFacts, mode: str = "Recommend", **other: Any) -> View:
-    decision = a_decision(Reason.NO_NODES, fleet=None)
+    reason = Reason.NO_NODES if cni.has_warm_pools else Reason.NO_WARM_POOLS
+    decision = a_decision(reason, fleet=None)
     return a_view(
         policy=a_policy({"mode": mode}), snapshot=a_snapshot(cni=cni), decision=decision, **other
     )
@@ -47,6 +48,7 @@ def view_of(cni: CniFacts, mode: str = "Recommend", **other: Any) -> View:
         ),
         (SourceName.EC2_RESERVATIONS, "the room for prefixes is not shown: allow ec2:Something"),
         (SourceName.CILIUM, "allow ec2:Something to the operator's service account"),
+        (SourceName.WINDOWS_IPAM, "targets of Windows nodes in ConfigMap amazon-vpc-cni"),
     ],
 )
 def test_a_right_that_is_kept_back_turns_a_feature_off_and_degrades_nothing(
@@ -55,6 +57,24 @@ def test_a_right_that_is_kept_back_turns_a_feature_off_and_degrades_nothing(
     found = degraded(a_view(snapshot=without(name)))
     assert (found.status, found.reason) == ("False", "FeaturesOff")
     assert says in found.message
+
+
+def test_targets_of_windows_nodes_are_told_apart() -> None:
+    stock = {
+        "enable-windows-ipam": "false",
+        "enable-windows-prefix-delegation": "false",
+        "warm-prefix-target": "0",
+        "warm-ip-target": "1",
+        "minimum-ip-target": "3",
+    }
+    assert notes(a_view(snapshot=a_snapshot(windows_ipam=stock))) == ()
+    tuned = stock | {"warm-ip-target": "9", "windows-minimum-ip-target": "7"}
+    found = degraded(a_view(snapshot=a_snapshot(windows_ipam=tuned)))
+    assert (found.status, found.reason) == ("False", "WindowsSettings")
+    assert found.message == (
+        "ConfigMap amazon-vpc-cni sets warm-ip-target=9, windows-minimum-ip-target=7: for Windows"
+        " nodes only, aws-node reads none of it, and it is left alone"
+    )
 
 
 def test_all_features_that_are_off_are_named() -> None:
@@ -94,7 +114,7 @@ def test_other_failures_of_the_same_sources_are_faults(
     ("cni", "reason", "says"),
     [
         (CILIUM, "OtherCNI", "pods get their addresses from Cilium in ENI mode (DaemonSet"),
-        (IPV6, "IPv6Cluster", "where it ignores all warm targets"),
+        (IPV6, "IPv6Cluster", "where it ignores warm targets"),
     ],
 )
 def test_a_cluster_without_warm_pools_is_told_by_its_cni_and_not_as_a_missing_aws_node(

@@ -82,8 +82,8 @@ def test_an_ordinary_pass_is_shown_whole() -> None:
             "endpointsRead": 10,
         },
         "inForce": [
-            {"key": "WARM_ENI_TARGET", "value": "1", "owners": ["eks"]},
-            {"key": "WARM_PREFIX_TARGET", "value": "1", "owners": ["eks"]},
+            {"key": "WARM_ENI_TARGET", "value": "1", "owners": ["eks"], "kinds": ["EKS"]},
+            {"key": "WARM_PREFIX_TARGET", "value": "1", "owners": ["eks"], "kinds": ["EKS"]},
         ],
         "recommendation": {
             "targets": {"warmIP": 2, "minimumIP": 20},
@@ -150,6 +150,8 @@ def test_an_ordinary_pass_is_shown_whole() -> None:
         "deadEnds": [],
         "changes": [
             {
+                "id": "c1",
+                "kind": "Tune",
                 "time": "2026-11-18T10:06:40Z",
                 "phase": "Complete",
                 "before": {"WARM_IP_TARGET": "", "MINIMUM_IP_TARGET": ""},
@@ -200,6 +202,7 @@ def test_an_entry_from_elsewhere_shows_its_source_and_owners() -> None:
             "key": "WARM_IP_TARGET",
             "valueFrom": "configMapKeyRef c/k",
             "owners": ["helm", "kubectl-edit"],
+            "kinds": ["Helm", "Kubectl"],
         }
     ]
 

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from kubernetes.client import ApiClient, ApiException
-from urllib3.connectionpool import HTTPConnectionPool
-from urllib3.exceptions import ReadTimeoutError
 
 from aws_node import AwsNode, decision, policy
+from fate import HOWS, Fate, Killed, mortal
 from ippolicy.act import Actor, OutcomeKind
 from ippolicy.act.history import IN_DOUBT_S
 from ippolicy.errors import ActError
@@ -22,46 +18,6 @@ from ippolicy.facts import ChangePhase, EnvEntry
 W, M, E = "WARM_IP_TARGET", "MINIMUM_IP_TARGET", "WARM_ENI_TARGET"
 WANTED = {W: "2", M: "20", E: "0"}
 MAX_ROUNDS = 8
-
-
-class Killed(BaseException):
-    """The process is gone: nothing in it may catch this."""
-
-
-@dataclass
-class Fate:
-    """What befalls the request number `at` of a whole life, over all restarts."""
-
-    at: int
-    how: str
-    requests: int = 0
-    struck: bool = field(default=False)
-
-    def befall(self, request: Callable[[], Any]) -> Any:
-        self.requests += 1
-        if self.requests != self.at + 1:
-            return request()
-        self.struck = True
-        if self.how == "killed before":
-            raise Killed
-        if self.how == "refused":
-            raise ApiException(status=429, reason="Too Many Requests")
-        if self.how == "not carried out":
-            raise ApiException(status=503, reason="Service Unavailable")
-        request()
-        if self.how == "killed after":
-            raise Killed
-        raise ReadTimeoutError(HTTPConnectionPool("127.0.0.1"), "/", "the answer was lost")
-
-
-def mortal(node: AwsNode, fate: Fate) -> Actor:
-    """A new process of the operator, under the same fate."""
-
-    class MortalClient(ApiClient):
-        def call_api(self, *args: Any, **kwargs: Any) -> Any:
-            return fate.befall(lambda: super(MortalClient, self).call_api(*args, **kwargs))
-
-    return node.actor(MortalClient(copy.copy(node.api.client().configuration)))
 
 
 def live_on(node: AwsNode, fate: Fate, round_of_work: Callable[[Actor], bool]) -> None:
@@ -117,9 +73,6 @@ def run_a_whole_life(node: AwsNode, fate: Fate) -> None:
     assert node.generation == 3, "one rollout to put it back"
     assert node.record_text() is None
     assert node.our_fields() == {}
-
-
-HOWS = ("killed before", "killed after", "refused", "not carried out", "answer lost")
 
 
 @pytest.mark.parametrize("how", HOWS)

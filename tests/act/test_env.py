@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from claims import US, read
-from ippolicy.act.env import TARGET_KEYS, env_patch, restoring_patch
+from ippolicy.act.env import env_patch, restoring_patch
+from ippolicy.decide.safe_env import TARGET_KEYS
 from ippolicy.errors import ActError, EntryPointRefused
 from ippolicy.facts import EnvEntry
 from ippolicy.ipamd import PoolSettings, check_entry_point

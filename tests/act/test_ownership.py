@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
+import builders
 from claims import US, read
 from ippolicy.act.ownership import (
     Standing,
@@ -13,10 +15,11 @@ from ippolicy.act.ownership import (
     conflicts,
     must_force,
     originals_for,
+    regained,
     standing,
 )
 from ippolicy.errors import FieldConflict
-from ippolicy.facts import EnvEntry
+from ippolicy.facts import ChangeKind, EnvEntry
 
 KEY = "WARM_IP_TARGET"
 FROM = {"configMapKeyRef": {"name": "cni", "key": "warm"}}
@@ -61,9 +64,68 @@ def test_a_conflict_names_every_key_its_manager_and_the_ways_out() -> None:
     assert caught.value.owners == {KEY: "eks, helm", "WARM_ENI_TARGET": "helm"}
     assert str(caught.value) == (
         "DaemonSet kube-system/aws-node: WARM_ENI_TARGET comes from a valueFrom (helm), "
-        "WARM_IP_TARGET is set by eks, helm: change it there, or list the key in "
+        "WARM_IP_TARGET is set by eks, helm: set it in the configuration values of the EKS add-on "
+        "vpc-cni, which spec.apply.method EKSAddon does; set it in the values of the Helm release; "
+        "with spec.apply.method None the status has them to paste; or list the key in "
         "spec.apply.takeOver; make a valueFrom a literal, or remove the entry"
     )
+
+
+@pytest.mark.parametrize(
+    ("manager", "says"),
+    [
+        ("eks:Apply", "set it in the configuration values of the EKS add-on vpc-cni"),
+        ("helm", "set it in the values of the Helm release"),
+        ("argocd-controller", "set it in the Git repository that Argo CD syncs from"),
+        ("kustomize-controller:Apply", "set it in the Git repository that Flux syncs from"),
+        ("helm-controller", "set it in the Git repository that Flux syncs from"),
+        ("Terraform:Apply", "set it in the Terraform configuration"),
+        ("HashiCorp", "set it in the Terraform configuration"),
+        ("kubectl-client-side-apply", "set it in the manifest if it comes from one"),
+        ("kubectl-edit", "set it in the manifest if it comes from one"),
+        ("before-first-apply", "nobody is known to want it"),
+        ("node-fetch", "change it there"),
+    ],
+)
+def test_a_conflict_says_what_to_do_with_that_kind_of_owner(manager: str, says: str) -> None:
+    live = read({KEY: "2"}, {manager: {KEY: "all"}})
+    with pytest.raises(FieldConflict, match=re.escape(says)) as caught:
+        check_ownership(live, {KEY: "5"}, ())
+    assert str(caught.value).endswith("; or list the key in spec.apply.takeOver")
+
+
+@pytest.mark.parametrize(
+    ("holders", "kind", "expected"),
+    [
+        ({"kubectl-edit": "value", US: "name"}, ChangeKind.REAPPLY, True),
+        ({"kubectl-edit": "value", US: "name"}, ChangeKind.TUNE, False),
+        ({"somebody": "value", US: "name"}, ChangeKind.REAPPLY, True),
+        ({}, ChangeKind.REAPPLY, True),
+        ({"helm": "all"}, ChangeKind.REAPPLY, False),
+        ({"kubectl:Apply": "all"}, ChangeKind.REAPPLY, False),
+        ({"kubectl-client-side-apply": "all"}, ChangeKind.REAPPLY, False),
+        ({"kubectl-edit": "value", "eks:Apply": "all"}, ChangeKind.REAPPLY, False),
+    ],
+)
+def test_what_was_ours_and_changed_by_hand_may_be_taken_again_by_a_change_for_that(
+    holders: dict[str, str], kind: ChangeKind, expected: bool
+) -> None:
+    env = {KEY: "9"} if holders else {}
+    live = read(env, {"creator": {}} | {who: {KEY: part} for who, part in holders.items()})
+    made = builders.record(builders.change(), originals={KEY: None})
+    assert (KEY in regained(live, made, kind, [KEY])) is expected
+
+
+def test_without_managed_fields_nothing_was_changed_by_hand() -> None:
+    made = builders.record(builders.change(), originals={KEY: None})
+    live = read({KEY: "9"}, {})
+    assert regained(live, made, ChangeKind.REAPPLY, [KEY]) == set()
+
+
+def test_what_is_not_in_the_record_is_nobodys_to_take_again() -> None:
+    live = read({KEY: "9"}, {"kubectl-edit": {KEY: "value"}})
+    assert regained(live, None, ChangeKind.REAPPLY, [KEY]) == set()
+    assert regained(live, builders.record(), ChangeKind.REAPPLY, [KEY]) == set()
 
 
 def test_one_listed_key_does_not_let_the_others_pass() -> None:

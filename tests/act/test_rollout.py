@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from builders import daemon_set, rollout
+from builders import NOW_S, daemon_set, rollout, snapshot
 from ippolicy.act import RolloutPhase, RolloutWatch, rollout_state
+from ippolicy.act.rollout import begun_s, nodes_left
 from ippolicy.facts import DaemonSetFacts
 
 
@@ -78,3 +79,28 @@ def test_another_change_begins_anew() -> None:
     watch = RolloutWatch.seen(None, facts(**ROLLING), now_s=0.0)
     newer = replace(facts(**ROLLING | {"updated": 0}), generation=3)
     assert RolloutWatch.seen(watch, newer, now_s=40.0) == RolloutWatch(3, 0, 9, 40.0)
+
+
+def test_a_change_that_waits_for_restarts_of_the_user_names_the_nodes_without_it() -> None:
+    written_at_s = NOW_S + 0.7
+    agents = {f"node-{n}": NOW_S if n < 3 else NOW_S - 1 for n in range(10)}
+    left = nodes_left(snapshot(agents=agents), written_at_s)
+    assert left == [f"node-{n}" for n in range(3, 10)]
+    now = facts(observed_generation=2, updated=3, strategy="OnDelete")
+    watch = RolloutWatch.seen(None, now, now_s=0.0)
+    state = rollout_state(now, watch, generation=2, stuck_after_s=300.0, now_s=864_000.0, left=left)
+    assert state.phase is RolloutPhase.BLOCKED
+    assert state.message == (
+        "DaemonSet kube-system/aws-node: 3 of 10 pods updated, updateStrategy OnDelete: restart "
+        "the other pods yourself, or set RollingUpdate; not yet on node-3, node-4, node-5, node-6, "
+        "node-7 and 2 more"
+    )
+
+
+def test_a_change_begins_with_the_first_pod_that_the_user_restarts() -> None:
+    agents = {"node-0": NOW_S - 9, "node-1": NOW_S + 60, "node-2": NOW_S + 90}
+    waits = snapshot(agents=agents, daemon_set=facts(strategy="OnDelete"))
+    assert begun_s(waits, NOW_S + 0.5) == NOW_S + 60
+    assert begun_s(snapshot(agents=agents), NOW_S + 0.5) == NOW_S + 0.5
+    nobody = snapshot(agents={"node-0": NOW_S - 9}, daemon_set=facts(strategy="OnDelete"))
+    assert begun_s(nobody, NOW_S + 0.5) == NOW_S + 0.5

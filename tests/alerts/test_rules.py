@@ -31,6 +31,7 @@ EXPECTED = {
     "IPPolicyEC2CallsThrottled": "warning",
     "IPPolicyWarmPoolWasteHigh": "info",
     "IPPolicyTargetsDrifted": "warning",
+    "IPPolicyRolledBack": "warning",
     "IPPolicyDegraded": "warning",
     "IPPolicyConflict": "warning",
     "IPPolicyOperatorStale": "warning",

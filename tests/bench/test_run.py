@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from argparse import Namespace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import run
 from warmpool import checks, fleets, losses, pages, runs, terminal
+from warmpool.forecasts import Figures, check_forecasts, foreseen
 from warmpool.machine import Machine
 from warmpool.results import FamilyResult
 from warmpool.runs import (
@@ -133,7 +135,9 @@ def test_where_we_lose_is_found_and_written(tmp_path: Path) -> None:
         "the controller inside ipamd** is better in: idle 23.00 against 2.22",
     ):
         assert part in said
-    page = pages.page([result], [], [], [checks.Check("a target", "found", met=False)], MACHINE)
+    page = pages.page(
+        [result], [], [], [], [checks.Check("a target", "found", met=False)], machine=MACHINE
+    )
     assert "a processor" in page
     assert "| a target | found | **missed** |" in page
     assert "$" not in page
@@ -141,7 +145,7 @@ def test_where_we_lose_is_found_and_written(tmp_path: Path) -> None:
 
 def test_all_figures_and_pictures_are_written_where_asked(tmp_path: Path) -> None:
     row = {DEFAULT_POLICY: (0.5, 23.0, 400.0)}
-    bench = run.Bench([made_up("steady", row, row)], [], [], [])
+    bench = run.Bench([made_up("steady", row, row)], [], [], [], [])
     asked = Namespace(json=tmp_path / "all.json", plots=tmp_path / "plots", write_docs=False)
     run.write(bench, asked)
     figures = json.loads((tmp_path / "all.json").read_text("utf-8"))
@@ -153,6 +157,34 @@ def test_all_figures_and_pictures_are_written_where_asked(tmp_path: Path) -> Non
     assert "<svg" in picture
     run.write(bench, asked)
     assert picture == (tmp_path / "plots" / "bench-steady.svg").read_text("utf-8")
+
+
+def test_forecasts_are_measured_family_by_family() -> None:
+    drains, steady = foreseen(5, families=("trend", "steady"))
+    assert (drains.running_out, drains.covered, drains.unforeseen) == (5, 5, 0)
+    assert (steady.lasting, steady.alarms) == (5, 0)
+    assert all(check.met for check in check_forecasts([drains, steady]))
+    table = terminal.forecast_table([drains, steady])
+    assert max(map(len, table.splitlines())) <= terminal.WIDTH
+
+
+def test_forecasts_that_miss_are_said_so() -> None:
+    poor = Figures("trend", 14.0, 10, 8, 1, 0.5, 0, 0)
+    alarming = Figures("steady", 14.0, 0, 0, 0, math.nan, 10, 1)
+    hopeless = Figures("walk", 14.0, 10, 1, 9, 0.5, 10, 9)
+    assert [check.met for check in check_forecasts([poor, alarming, hopeless])] == [False, False]
+    assert poor.foreseen_coverage == pytest.approx(8 / 9)
+
+
+def test_the_section_on_forecasts_is_written_anew_and_nothing_else() -> None:
+    row = Figures("trend", 14.0, 10, 10, 0, 0.5, 0, 0)
+    text = (run.DOCS / "benchmarks.md").read_text("utf-8")
+    page = pages.with_forecasts(text, [row], MACHINE)
+    assert "| trend | 10 | 100.0% | 0 | 100.0% | 0.50 | 0 | - |" in page
+    assert pages.with_forecasts(page, [row], MACHINE) == page
+    before, after = (one.split("## Forecasts\n") for one in (text, page))
+    assert before[0] == after[0]
+    assert before[1].partition("\n## ")[2] == after[1].partition("\n## ")[2]
 
 
 def test_the_grid_has_the_default_and_at_least_150_settings() -> None:

@@ -13,7 +13,8 @@ from click.testing import CliRunner
 
 from ippolicy import __version__, log
 from ippolicy.api import IPPolicy
-from ippolicy.cli import cli
+from ippolicy.cli import COMMANDS, cli
+from ippolicy.cli.deferred import Deferred
 from ippolicy.settings import PREFIX, Settings
 
 ROOT = Path(__file__).parents[2]
@@ -119,3 +120,24 @@ def test_a_log_line_is_one_line(
         root.setLevel(level)
     assert expected in shown
     assert len(shown.splitlines()) == 1
+
+
+def test_each_command_is_listed_with_its_own_words() -> None:
+    listed = {name: one.get_short_help_str(80) for name, one in cli.commands.items()}
+    for name, deferred in cli.commands.items():
+        assert isinstance(deferred, Deferred)
+        assert deferred.load().get_short_help_str(80) == listed[name]
+    assert set(listed) == set(COMMANDS)
+
+
+@pytest.mark.parametrize("asked", [["--version"], ["--help"], ["completion", "bash"]])
+def test_what_needs_no_library_loads_none(asked: list[str]) -> None:
+    heavy = ("numpy", "kubernetes", "pydantic", "aiohttp", "numba", "kopf", "yaml")
+    program = (
+        f"import sys\nfrom ippolicy.cli import main\nsys.argv[1:] = {asked}\n"
+        f"try:\n    main()\nfinally:\n    print([m for m in {heavy} if m in sys.modules])"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert shown.stdout.splitlines()[-1] == "[]"

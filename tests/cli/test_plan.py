@@ -14,16 +14,19 @@ import yaml
 
 from builders import REF, daemon_set, policy, snapshot, trace
 from commands import Commands, Ended, written
+from ippolicy.account.snippets import formatted
 from ippolicy.api import IPPolicy
 from ippolicy.cli.instances import instance_type
 from ippolicy.cli.planned import by_day
 from ippolicy.cli.planning import inputs_of, plan
-from ippolicy.cli.targets import env_of, formatted
+from ippolicy.cli.targets import env_of
 from ippolicy.cli.traces import read_trace
 from ippolicy.decide.bundle import dump
 from ippolicy.decide.decision import Inputs, decide
-from ippolicy.decide.gate import Limits
+from ippolicy.decide.gates import Limits
 from ippolicy.decide.profiles import Part, Schedule
+from ippolicy.decide.subnets.forecast import Exhaustion
+from ippolicy.decide.subnets.wayout import DeadEnd, Way, WayKind
 from ippolicy.ipamd import WarmTargets
 
 # Compiling takes a minute of a busy machine, once for all tests and later runs.
@@ -282,6 +285,23 @@ def test_a_bundle_is_planned_with_its_own_nodes_and_settings(
         "plan", "--bundle", tmp_path / "bundle.json", "--policy", bounded, "-o", "json"
     )
     assert int(other.json["choice"]["env"]["WARM_IP_TARGET"]) >= 4
+
+
+def test_a_subnet_that_no_targets_save_is_told_with_the_ways_out(
+    ippolicy: Commands, tmp_path: Path
+) -> None:
+    ways = (
+        Way(WayKind.PREFIXES, open=False, text="prefix mode is a no-go: 3 free blocks"),
+        Way(WayKind.IPV6, open=True, text="make a new cluster with IPv6 pods"),
+    )
+    exhaustion = Exhaustion(early_s=1_800, likely_s=7_200, late_s=None)
+    end = DeadEnd("subnet-1", "eu-west-1a", exhaustion, idle=250, gives_back=220, ways=ways)
+    bundle = bundle_file(tmp_path, dead_ends=(end,))
+    told = " ".join(ippolicy("plan", "--bundle", bundle).out.split())
+    assert "NO TARGETS SAVE IT: subnet-1 in eu-west-1a runs out in 2h (30m at the earliest" in told
+    assert told.index("way out: make a new cluster") < told.index("no way out: prefix mode is a")
+    ended = ippolicy("plan", "--bundle", bundle, "-o", "json")
+    assert ended.json["deadEnds"][0]["ways"][1]["kind"] == "IPv6"
 
 
 def test_a_bundle_that_can_not_be_replayed_says_why(ippolicy: Commands, tmp_path: Path) -> None:

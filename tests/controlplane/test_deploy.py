@@ -40,6 +40,7 @@ ALLOWED: list[Right] = [
     ("patch", "configmaps", "kube-system", "ippolicy-checkpoint-aws-node"),
     ("delete", "configmaps", "kube-system", "ippolicy-checkpoint-aws-node"),
     ("get", "configmaps", "kube-system", "cilium-config"),
+    ("get", "configmaps", "kube-system", "amazon-vpc-cni"),
     ("list", "crd.k8s.amazonaws.com/eniconfigs", "", ""),
 ]
 DENIED: list[Right] = [

@@ -17,7 +17,7 @@ from builders import NOW_S, change, daemon_set, node, policy, pool, record, snap
 from ippolicy.decide import bundle_limits
 from ippolicy.decide.bundle import differing, dump, load, read
 from ippolicy.decide.decision import Inputs, decide
-from ippolicy.decide.gate import Limits
+from ippolicy.decide.gates import Limits
 from ippolicy.decide.profiles import Part, Schedule
 from ippolicy.decide.types import DayPlan
 from ippolicy.errors import InvalidBundle, IPPolicyError

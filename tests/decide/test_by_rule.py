@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from builders import daemon_set, node, policy, pool, snapshot, trace
 from ippolicy.decide.decision import Inputs, decide
-from ippolicy.decide.gate import Limits
+from ippolicy.decide.gates import Limits
 from ippolicy.decide.types import Decision, Reason, Verdict
 from ippolicy.facts import NodeTrace, Snapshot
 

@@ -17,7 +17,7 @@ from builders import NOW_S, daemon_set, policy, pool, snapshot, trace
 from ippolicy.decide import search, searching
 from ippolicy.decide.decision import Inputs, decide
 from ippolicy.decide.environment import as_env
-from ippolicy.decide.gate import Limits
+from ippolicy.decide.gates import Limits
 from ippolicy.decide.grid import Candidate
 from ippolicy.decide.objective import SURE_SHARE, TIE_SHARE, Case, Objective, Scores, pick
 from ippolicy.decide.types import Decision, Recommendation, Verdict

@@ -22,14 +22,18 @@ from builders import (
     rollout,
     snapshot,
     trace,
+    written,
 )
 from ippolicy.api import IPPolicy
 from ippolicy.decide.decision import Inputs, decide
-from ippolicy.decide.gate import Limits
+from ippolicy.decide.gates import Limits
 from ippolicy.decide.question import Searched
+from ippolicy.decide.subnets.brake import RoomAt, SubnetRoom
 from ippolicy.decide.types import Decision, Reason, Verdict
 from ippolicy.facts import (
     ChangePhase,
+    Cni,
+    CniFacts,
     Coverage,
     EnvEntry,
     LeftOut,
@@ -110,6 +114,45 @@ def test_without_something_to_tune_there_is_no_recommendation(
 ) -> None:
     decision = made(snapshot(**facts))
     assert (decision.verdict, decision.reason, decision.fleet) == (Verdict.HOLD, reason, None)
+
+
+@pytest.mark.parametrize("mode", ["Recommend", "Apply"])
+@pytest.mark.parametrize(
+    ("cni", "says"),
+    [
+        (
+            CniFacts(Cni.CILIUM_ENI, "DaemonSet kube-system/cilium runs on 10 nodes"),
+            "from Cilium in ENI mode (DaemonSet kube-system/cilium runs on 10 nodes)",
+        ),
+        (CniFacts(Cni.CILIUM, "it runs"), "which has no warm targets to tune"),
+        (CniFacts(Cni.AMAZON_VPC, "ENABLE_IPv6=true", ipv6=True), "where it ignores warm targets"),
+    ],
+)
+@pytest.mark.parametrize("facts", [{}, {"daemon_set": None}, {"nodes": ()}])
+def test_without_warm_pools_nothing_is_written_whatever_else_is_there(
+    facts: dict[str, Any], cni: CniFacts, says: str, mode: str
+) -> None:
+    decision = made(snapshot(**facts, cni=cni), by=policy({"mode": mode}))
+    assert (decision.verdict, decision.env, decision.fleet) == (Verdict.HOLD, {}, None)
+    assert decision.reason is Reason.NO_WARM_POOLS
+    assert says in decision.message
+
+
+def test_an_unknown_cni_stops_nothing() -> None:
+    told = CniFacts(Cni.UNKNOWN, "nothing told it")
+    assert made(snapshot(cni=told)) == made()
+
+
+@pytest.mark.parametrize(("left", "short"), [(20, True), (30, False)])
+def test_without_warm_pools_it_is_still_told_which_subnet_is_short(left: int, short: bool) -> None:
+    cilium = snapshot(cni=CniFacts(Cni.CILIUM_ENI, "it runs"))
+    room = SubnetRoom("subnet-a", 251, (RoomAt(NOW_S, left, None),))
+    decision = decide(
+        Inputs(policy(), cilium, traces=[], record=None, limits=Limits(), rooms=(room,))
+    )
+    assert decision.braking is not None
+    assert decision.braking.step == 0
+    assert [one.subnet_id for one in decision.braking.pressures] == ["subnet-a"] * short
 
 
 def test_a_daemon_set_that_was_not_looked_for_yet_is_not_called_missing() -> None:
@@ -341,16 +384,16 @@ def test_no_input_leads_to_a_write_that_the_invariants_forbid(
     assert updated == 10
     assert phase not in (ChangePhase.INTENDED, ChangePhase.ROLLING)
     assert stale is None or stale.value.startswith("ec2")
-    bounds, written = by.spec.bounds, dict(decision.env)
-    if set(written) == {"WARM_PREFIX_TARGET"}:
-        prefixes = int(written["WARM_PREFIX_TARGET"])
+    bounds, env_then = by.spec.bounds, written(decision)
+    if set(env_then) == {"WARM_PREFIX_TARGET"}:
+        prefixes = int(env_then["WARM_PREFIX_TARGET"])
         assert bounds.warm_prefix_target.min <= prefixes <= bounds.warm_prefix_target.max
     else:
-        warm, minimum = int(written["WARM_IP_TARGET"]), int(written["MINIMUM_IP_TARGET"])
+        warm, minimum = int(env_then["WARM_IP_TARGET"]), int(env_then["MINIMUM_IP_TARGET"])
         assert bounds.warm_ip_target.min <= warm <= bounds.warm_ip_target.max
         assert bounds.minimum_ip_target.min <= minimum <= bounds.minimum_ip_target.max
     literal = {key: entry.value for key, entry in env.items() if entry.value is not None}
-    result = literal | dict(decision.env)
+    result = literal | env_then
     # A cooldown that aws-node cannot read was there before us, and is not ours to mend.
     result.pop("IP_COOLDOWN_PERIOD", None)
     check_entry_point(result)

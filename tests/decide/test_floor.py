@@ -14,7 +14,7 @@ from builders import NOW_S, change, daemon_set, node, policy, pool, record, snap
 from ippolicy.api import Bounds
 from ippolicy.decide.decision import Inputs, decide
 from ippolicy.decide.floor import Floor, Floors, TooLean, floors_of, too_lean
-from ippolicy.decide.gate import Limits
+from ippolicy.decide.gates import Limits
 from ippolicy.decide.types import Decision, Reason, Verdict
 from ippolicy.facts import InForce, InstanceLimits, LateStarts, Signals
 from ippolicy.ipamd import PoolSettings, WarmTargets

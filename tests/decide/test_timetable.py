@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from builders import change, trace
+from builders import change, trace, written
 from ippolicy.decide import question, search, searching, timetable
 from ippolicy.decide.bundle import dump, load
 from ippolicy.decide.decision import decide
@@ -62,7 +62,7 @@ def test_a_week_has_two_switches_a_day_each_in_time() -> None:
         assert 20 * HOUR_S <= shrunk <= 20 * HOUR_S + MARGIN_S
     for first, third in zip(at_s, at_s[2:], strict=False):
         assert third - first >= DAY_S
-    minimums = [int(each.env["MINIMUM_IP_TARGET"]) for each in made]
+    minimums = [int(written(each)["MINIMUM_IP_TARGET"]) for each in made]
     assert minimums == [24, 4] * 7
     reasons = [each.reason for each in made]
     assert reasons == [Reason.STARTS_FASTER, Reason.SAVES_ADDRESSES] * 7

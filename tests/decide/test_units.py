@@ -10,7 +10,7 @@ import pytest
 from builders import NOW_S, node, policy, pool, snapshot, trace
 from ippolicy.decide.decision import Inputs, decide
 from ippolicy.decide.demand import profile
-from ippolicy.decide.gate import Limits
+from ippolicy.decide.gates import Limits
 from ippolicy.decide.objective import Objective
 from ippolicy.decide.question import Question
 from ippolicy.decide.search import choose

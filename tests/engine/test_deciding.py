@@ -7,12 +7,13 @@ import pytest
 import builders
 from ippolicy.api import IPPolicy
 from ippolicy.decide.decision import Inputs
-from ippolicy.decide.gate import Limits
+from ippolicy.decide.gates import Limits
 from ippolicy.decide.signals_kept import unpack as unpack_signals
 from ippolicy.decide.subnets.ahead import Ahead
 from ippolicy.decide.subnets.kept import unpack
-from ippolicy.decide.types import Decision, Reason
+from ippolicy.decide.types import Decision, Reason, Recommendations
 from ippolicy.engine.deciding import Decider
+from ippolicy.engine.proof import Proofs
 from ippolicy.facts import Snapshot
 from subnet_world import SubnetWorld
 
@@ -43,7 +44,7 @@ def one_pass(
 
 @pytest.fixture
 def decider() -> Decider:
-    return Decider(Limits(), by_replay=False)
+    return Decider(Limits(), Proofs(noting=lambda _, __: None), by_replay=False)
 
 
 def test_after_a_few_minutes_subnets_are_watched(decider: Decider) -> None:
@@ -112,7 +113,7 @@ def test_another_operator_goes_on_from_what_was_packed(decider: Decider) -> None
     world = SubnetWorld(pods={"node-0": 20})
     assert decider.packed_subnets(builders.REF) == b""
     passes(decider, world, 40)
-    after = Decider(Limits(), by_replay=False)
+    after = Decider(Limits(), Proofs(noting=lambda _, __: None), by_replay=False)
     after.adopt_subnets(builders.REF, unpack(decider.packed_subnets(builders.REF)))
     _, _, ahead = passes(after, world, 1)
     forecast = ahead.outlook.subnets[0].free
@@ -124,8 +125,20 @@ def test_another_operator_remembers_late_starts(decider: Decider) -> None:
     world = SubnetWorld(pods={"node-0": 20})
     assert decider.packed_signals(builders.REF) == b""
     passes(decider, world, 3)
-    after = Decider(Limits(), by_replay=False)
+    after = Decider(Limits(), Proofs(noting=lambda _, __: None), by_replay=False)
     after.adopt_signals(builders.REF, unpack_signals(decider.packed_signals(builders.REF)))
     before, later = (passes(one, world, 1)[0].signals for one in (decider, after))
     assert before.in_force
     assert later == before
+
+
+def test_what_was_recommended_and_how_far_facts_are_trusted_is_handed_on(decider: Decider) -> None:
+    world = SubnetWorld(pods={"node-0": 20, "node-1": 20})
+    first, decided, _ = passes(decider, world, 1)
+    assert first.recommended == Recommendations(world.now_s)  # nothing is known at a start
+    second, _, _ = passes(decider, world, 1)
+    assert second.recommended == decided.recommended != first.recommended
+    assert second.ladder == decided.ladder
+    decider.keep(set())
+    third, _, _ = passes(decider, world, 1)
+    assert (third.recommended, third.ladder) == (Recommendations(world.now_s), None)

@@ -172,8 +172,9 @@ async def test_the_pod_proxy_is_asked_by_pod_name() -> None:
     await fetch.close()
 
 
-async def test_a_failing_proxy_is_a_miss_with_its_reason() -> None:
-    api = FakeProxy(ClusterUnavailable("no", reason="http-status", status=503))
+@pytest.mark.parametrize(("status", "reason"), [(503, "http-status"), (403, "forbidden")])
+async def test_a_failing_proxy_is_a_miss_with_its_reason(status: int, reason: str) -> None:
+    api = FakeProxy(ClusterUnavailable("no", reason="http-status", status=status))
     with pytest.raises(ScrapeFailed) as caught:
         await ProxyFetch(api, SETTINGS)(aws_node_pod("a"))  # type: ignore[arg-type]  # it never watches
-    assert caught.value.reason == "http-status"
+    assert caught.value.reason == reason

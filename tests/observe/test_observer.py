@@ -188,7 +188,12 @@ async def test_a_snapshot_has_all_facts_of_a_living_cluster(tmp_path: Path) -> N
         assert snapshot.unknown_types == {"odd.type"}
         assert [subnet.free for subnet in snapshot.subnets] == [200]
         assert snapshot.daemon_set is None
-        of_some = {SourceName.ENI_CONFIGS, SourceName.CILIUM, SourceName.PROMETHEUS}
+        of_some = {
+            SourceName.ENI_CONFIGS,
+            SourceName.CILIUM,
+            SourceName.WINDOWS_IPAM,
+            SourceName.PROMETHEUS,
+        }
         assert set(snapshot.sources) == set(SourceName) - of_some
         assert {name for name, state in snapshot.sources.items() if state.error} == {
             SourceName.EC2_INTERFACES,

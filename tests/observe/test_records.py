@@ -100,6 +100,17 @@ def test_a_cordoned_node_is_unschedulable(spec: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("told", "ready"),
+    [([], True), (["True"], True), (["False"], False), (["Unknown"], False)],
+)
+def test_a_node_is_ready_as_its_condition_says(told: list[str], *, ready: bool) -> None:
+    said = [{"type": "DiskPressure", "status": "False"}]
+    said += [{"type": "Ready", "status": status} for status in told]
+    assert node(status={"conditions": said}).facts.ready is ready
+    assert node().facts.ready
+
+
+@pytest.mark.parametrize(
     ("name", "labels", "why"),
     [
         ("n", {"eks.amazonaws.com/compute-type": "fargate"}, LeftOut.FARGATE),

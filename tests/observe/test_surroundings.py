@@ -17,7 +17,7 @@ from ippolicy.facts import (
     SubnetSelection,
     SubnetUse,
 )
-from ippolicy.observe.lookups import CILIUM_CONFIG, ENI_CONFIGS
+from ippolicy.observe.lookups import CILIUM_CONFIG, ENI_CONFIGS, VPC_CNI_CONFIG
 from ippolicy.observe.observer import Observer
 from ippolicy.observe.settings import ObserveSettings
 from observe_fakes import FakeApi, FakeTime, turns, until
@@ -124,6 +124,16 @@ async def test_a_subnet_kept_for_another_cluster_is_not_discovered() -> None:
     rig = Rig()
     rig.daemon_set("aws-node", 1, {"CLUSTER_NAME": "red"})
     assert uses(await rig.looked()) == {"home": (SubnetUse.NODES,)}
+
+
+async def test_settings_of_windows_nodes_are_read_beside_aws_node() -> None:
+    rig = Rig()
+    rig.daemon_set("aws-node", 1)
+    path = VPC_CNI_CONFIG.format(namespace="kube-system")
+    rig.api.bodies[path] = b'{"data": {"warm-ip-target": "9", "branch-eni-cooldown": "60"}}'
+    snapshot = await rig.looked()
+    assert snapshot.windows_ipam == {"warm-ip-target": "9"}
+    assert snapshot.sources[SourceName.WINDOWS_IPAM].error is None
 
 
 async def test_a_selection_replaces_all_that_is_found() -> None:

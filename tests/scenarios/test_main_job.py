@@ -53,7 +53,11 @@ def test_the_originals_can_be_put_back_by_hand(world: World) -> None:
         sandbox.apply_policy(SOON)
         wait_until_applied(sandbox)
         sandbox.operator.stop()
-        said = by_hand(sandbox, "restore")
+        tuned = targets(sandbox)
+        plan = by_hand(sandbox, "restore", "--policy", "default", "--dry-run")
+        assert "MINIMUM_IP_TARGET removed, WARM_IP_TARGET removed" in plan
+        assert targets(sandbox) == tuned
+        said = by_hand(sandbox, "restore", "--yes")
         assert "DaemonSet kube-system/aws-node" in said
         assert targets(sandbox) == before
         assert "was never changed" in by_hand(sandbox, "restore")

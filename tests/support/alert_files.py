@@ -10,7 +10,8 @@ from typing import Any
 
 import yaml
 
-from ippolicy.account.metrics import CATALOGUE, Kind, Metric
+from ippolicy.account.metric import Kind, Metric
+from ippolicy.account.metrics import CATALOGUE
 
 ROOT = Path(__file__).parents[2]
 CHART_FILES = ROOT / "charts/ippolicy-operator/files"

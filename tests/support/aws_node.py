@@ -31,7 +31,7 @@ class Clock:
         return self.now_s
 
 
-def decision(**env: str) -> Decision:
+def decision(**env: str | None) -> Decision:
     """A decision to put these values in force."""
     return Decision(
         verdict=Verdict.CHANGE,
@@ -44,14 +44,17 @@ def decision(**env: str) -> Decision:
     )
 
 
-def policy(*take_over: str) -> IPPolicy:
+def policy(*take_over: str, method: str = "Auto") -> IPPolicy:
     """A policy that may take these env keys from other managers."""
     return IPPolicy.from_raw(
         {
             "apiVersion": "ippolicy.dev/v1alpha1",
             "kind": "IPPolicy",
             "metadata": {"name": "default", "uid": "policy-uid"},
-            "spec": {"mode": "Apply", "apply": {"takeOver": list(take_over)}},
+            "spec": {
+                "mode": "Apply",
+                "apply": {"method": method, "takeOver": list(take_over)},
+            },
         }
     )
 
@@ -171,15 +174,16 @@ class AwsNode:
 
     def carry_out(
         self,
-        env: Mapping[str, str],
+        env: Mapping[str, str | None],
         *,
         take_over: Iterable[str] = (),
+        method: str = "Auto",
         actor: Actor | None = None,
         decided_on: DaemonSetFacts | None = None,
     ) -> Outcome:
         """Carry out a decision for `env`, made on the facts of now unless others are given."""
         outcome = (actor or self.actor()).carry_out(
-            policy=policy(*take_over),
+            policy=policy(*take_over, method=method),
             ref=self.ref,
             decision=decision(**env),
             decided_on=decided_on or self.facts(),

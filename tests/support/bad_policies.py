@@ -23,6 +23,10 @@ class BadPolicy:
         return resource(self.name, self.spec)
 
 
+def _window(**fields: Any) -> dict[str, Any]:
+    return {"change": {"windows": [{"cron": "0 2 * * *", "duration": "4h", **fields}]}}
+
+
 def _prometheus(**fields: Any) -> dict[str, Any]:
     return {"demand": {"prometheus": {"url": "https://prometheus:9090", **fields}}}
 
@@ -215,6 +219,19 @@ BAD_POLICIES: tuple[BadPolicy, ...] = (
     ),
     BadPolicy("cooldown-number", {"change": {"cooldown": 60}}, ("must be of type string",)),
     BadPolicy("cooldown-long", {"change": {"cooldown": "169h"}}, ("from 0s to 168h",)),
+    BadPolicy("rollback-long", {"change": {"rollback": {"within": "25h"}}}, ("from 0s to 24h",)),
+    BadPolicy("window-six-fields", _window(cron="0 0 2 * * 1"), ("must have five cron fields",)),
+    BadPolicy("window-name", _window(cron="@daily"), ("windows[0].cron", "five cron fields")),
+    BadPolicy("window-no-cron", {"change": {"windows": [{"duration": "4h"}]}}, ("cron",)),
+    BadPolicy("window-no-length", {"change": {"windows": [{"cron": "0 2 * * *"}]}}, ("duration",)),
+    BadPolicy("window-short", _window(duration="59s"), ("windows[0].duration", "from 1m to 168h")),
+    BadPolicy("window-zone", _window(timeZone="../UTC"), ("must be the name of a time zone",)),
+    BadPolicy(
+        "windows-many",
+        {"change": {"windows": [{"cron": "0 2 * * *", "duration": "1h"}] * 21}},
+        ("spec.change.windows", "20"),
+    ),
+    BadPolicy("urgent-unknown", {"change": {"urgent": "Shrink"}}, ('"Grow", "Any", "Never"',)),
     BadPolicy("stabilization-empty", {"change": {"stabilization": ""}}, ("from 0s to 24h",)),
     BadPolicy(
         "changes-none", {"change": {"maxPerDay": 0}}, ("spec.change.maxPerDay", "equal to 1")
@@ -329,6 +346,16 @@ GOOD_SPECS: dict[str, Any] = {
                     "roleArn": "arn:aws-us-gov:iam::123456789012:role/team/reader",
                 },
             }
+        }
+    },
+    "windows": {
+        "change": {
+            "urgent": "Any",
+            "windows": [
+                {"cron": "0 2 * * 1-5", "duration": "4h", "timeZone": "Europe/Berlin"},
+                {"cron": "30 22 L * *", "duration": "168h"},
+                {"cron": "*/5 0-6,20 * JAN-mar SUN#1", "duration": "1m", "timeZone": "Etc/GMT+1"},
+            ],
         }
     },
     "long-duration": {"demand": {"window": "1.5h30m0.250s"}},

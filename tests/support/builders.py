@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ippolicy.api import IPPolicy
+from ippolicy.decide.types import Decision
 from ippolicy.facts import (
     Change,
     ChangePhase,
@@ -159,6 +160,12 @@ def trace(
         times_s=np.array([since_s + at_s for at_s, _ in listed], dtype=np.float64),
         changes=np.array([change for _, change in listed], dtype=np.int8),
     )
+
+
+def written(decision: Decision) -> dict[str, str]:
+    """The values that a decision sets, of one that removes no entry."""
+    assert None not in decision.env.values()
+    return {key: value for key, value in decision.env.items() if value is not None}
 
 
 def record(*changes: Change, **other: Any) -> Record:

@@ -69,6 +69,8 @@ EXAMPLES: dict[str, list[Any]] = {
     ],
     "extraVolumes": [[{"name": "scratch", "emptyDir": {}}]],
     "extraVolumeMounts": [[], [{"name": "scratch", "mountPath": "/scratch"}]],
+    "webhook.from": [[], [{"ipBlock": {"cidr": "10.0.0.0/16"}}]],
+    "webhook.certManager.issuerRef": [{}, {"name": "mine", "kind": "ClusterIssuer"}],
     "networkPolicy.metricsFrom": [
         [],
         [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}],
@@ -106,6 +108,8 @@ def _contradictory(values: Values) -> bool:
         {"serviceMonitor", "podMonitor"} <= on
         or ("serviceMonitor" in on and not service)
         or ("networkPolicy" in on and bool(values.get("hostNetwork")))
+        # The resources of cert-manager are not known to the tests' API servers.
+        or bool(values.get("webhook", {}).get("certManager", {}).get("enabled"))
     )
 
 

@@ -15,7 +15,7 @@ from builders import policy, snapshot, trace
 from ippolicy.account.exporter import Exporter
 from ippolicy.account.health import Health
 from ippolicy.decide.decision import Inputs, decide
-from ippolicy.decide.gate import Limits
+from ippolicy.decide.gates import Limits
 from ippolicy.engine.bundles import Bundles
 from ippolicy.engine.server import Server
 from observe_servers import kubeconfig, serving

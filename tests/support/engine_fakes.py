@@ -14,6 +14,7 @@ from ippolicy.act.checkpoints import CheckpointStore
 from ippolicy.act.outcome import Outcome, OutcomeKind
 from ippolicy.api import FINALIZER, IPPolicy
 from ippolicy.decide.checkpoint import Checkpoint, decode, encode
+from ippolicy.decide.method import Way, choose_way
 from ippolicy.decide.signals import Noted
 from ippolicy.decide.signals_kept import unpack as unpack_signals
 from ippolicy.decide.subnets.history import Histories
@@ -128,14 +129,26 @@ class FakeActor:
         self.outcome = Outcome(OutcomeKind.WRITTEN, "written")
         self.undoing = Outcome(OutcomeKind.RESTORED, "as it was")
 
-    def follow(self, ref: DaemonSetRef, facts: DaemonSetFacts | None) -> Record | None:
+    def follow(
+        self, ref: DaemonSetRef, facts: DaemonSetFacts | None, *, may_write: bool = True
+    ) -> Record | None:
         if ref in self.failing:
             raise self.failing[ref]
         return self.records.get(ref)
 
+    def way(self, policy: IPPolicy, facts: DaemonSetFacts, record: Record | None) -> Way:
+        return choose_way(policy, facts, record)
+
     def carry_out(self, **what: Any) -> Outcome:
         self.carried_out.append(what)
         return self.outcome
+
+    def note(self, ref: DaemonSetRef, change: Callable[[Record], Record]) -> Record | None:
+        if ref in self.failing:
+            raise self.failing[ref]
+        if ref in self.records:
+            self.records[ref] = change(self.records[ref])
+        return self.records.get(ref)
 
     def restore(self, ref: DaemonSetRef) -> Outcome:
         return self._undo("restore", ref)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 import builders
 from ippolicy.api import IPPolicy
 from ippolicy.decide.decision import Inputs, decide
-from ippolicy.decide.gate import Limits
+from ippolicy.decide.gates import Limits
 from ippolicy.decide.history import DemandHistory
 from ippolicy.decide.subnets.history import Histories
 from ippolicy.decide.subnets.outlook import Outlook, Outlooks, readings
@@ -155,7 +155,7 @@ class Operated:
 
     def _carry_out(self, decision: Decision) -> None:
         now_s = self.world.now_s
-        self.world.env |= decision.env
+        self.world.env |= builders.written(decision)
         self.changes.append(
             replace(
                 builders.change(),

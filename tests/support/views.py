@@ -38,6 +38,7 @@ from ippolicy.facts import (
     InstanceUse,
     InterfaceFacts,
     LeftOut,
+    Measured,
     NodeFacts,
     PoolCounters,
     PoolFacts,
@@ -49,6 +50,7 @@ from ippolicy.facts import (
     SubnetFacts,
     SubnetInventory,
 )
+from ippolicy.facts import Forecast as HeldForecast
 from ippolicy.ipamd import WarmTargets
 
 NOW_S = 1_795_000_000.0
@@ -238,6 +240,23 @@ def a_change(phase: ChangePhase = ChangePhase.COMPLETE, **other: Any) -> Change:
         intended_at_s=NOW_S - 3_600,
         generation=4,
         completed_at_s=NOW_S - 3_300 if complete else None,
+    )
+    return replace(facts, **other)
+
+
+def a_proven_change(**other: Any) -> Change:
+    """The same, with all that is known of it: what it rests on, was to hold, and held."""
+    expected = HeldForecast(219.4, 210.0, 230.0, delayed_share=0.0031, ec2_calls_per_minute=1.5)
+    facts = a_change(
+        basis="spec=1f2e3d4c present=WARM_ENI_TARGET=1 nodes=10 pods=200 starts=12/h",
+        binding="objective.maxDelayedStarts",
+        rejected=("WARM_IP_TARGET=1 MINIMUM_IP_TARGET=20: 218 held, 0.9% late: starts wait",),
+        present=HeldForecast(418.6, 418.6, 418.6, delayed_share=0.0, ec2_calls_per_minute=0.25),
+        predicted=expected,
+        measured=(
+            Measured(900, NOW_S - 2_400, 201, 222.3, 221.0, 0.002, 1.2, as_expected=True),
+            Measured(3_600, NOW_S, 260, 280.0, 301.0, None, 1.2, as_expected=False),
+        ),
     )
     return replace(facts, **other)
 

@@ -8,10 +8,21 @@ from typing import Any
 
 import numpy as np
 
-from builders import NOW_S, change, daemon_set, node, policy, pool, record, rollout, snapshot
+from builders import (
+    NOW_S,
+    change,
+    daemon_set,
+    node,
+    policy,
+    pool,
+    record,
+    rollout,
+    snapshot,
+    written,
+)
 from ippolicy.api import IPPolicy
 from ippolicy.decide.decision import Inputs, decide
-from ippolicy.decide.gate import Limits
+from ippolicy.decide.gates import Limits
 from ippolicy.decide.question import Searched
 from ippolicy.decide.types import Decision, Verdict
 from ippolicy.decide.units import DAY_S, HOUR_S
@@ -115,7 +126,7 @@ class Fleet:
                     completed_at_s=now_s + self.rollout_s,
                 )
             )
-            self.env |= decision.env
+            self.env |= written(decision)
         return decision
 
     def live(self, moments_s: Iterable[float]) -> Iterator[Decision]:

@@ -38,6 +38,11 @@ subjects:
 {{ .Values.settings.httpPort | default 8080 }}
 {{- end }}
 
+{{/* Name of all that belongs to the webhook: its Service, its certificates, its rights. */}}
+{{- define "ippolicy.webhook" -}}
+{{ include "ippolicy.name" . }}-webhook
+{{- end }}
+
 {{/* Annotations of the pods; those of the values win. */}}
 {{- define "ippolicy.podAnnotations" -}}
 {{- $own := dict "kubectl.kubernetes.io/default-container" "operator" }}

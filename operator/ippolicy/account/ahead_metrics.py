@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ippolicy.account import metrics
 from ippolicy.account.ahead import bounds
-from ippolicy.account.metrics import Metric
+from ippolicy.account.metric import Metric
 from ippolicy.account.view import View
 from ippolicy.decide.subnets.ahead import Ahead
 

@@ -9,15 +9,6 @@ from ippolicy.decide.types import Reason
 
 
 @dataclass(frozen=True, slots=True)
-class ConditionType:
-    """A condition: what it says when it is True, and which status is the good one."""
-
-    name: str
-    meaning: str
-    good_when: str
-
-
-@dataclass(frozen=True, slots=True)
 class ConditionReason:
     """One reason of a condition: the status it comes with, when it is given, what to do."""
 
@@ -28,35 +19,9 @@ class ConditionReason:
     todo: str
 
 
-CONDITION_TYPES = (
-    ConditionType("Ready", "The policy does what its mode says.", "True"),
-    ConditionType("RecommendationProvided", "There are targets in status.recommendation.", "True"),
-    ConditionType("LowConfidence", "Too little demand was seen to write on.", "False"),
-    ConditionType("Applied", "The targets in force are the recommended ones.", "True"),
-    ConditionType("Progressing", "aws-node is being restarted with new targets.", "False"),
-    ConditionType(
-        "SubnetPressure",
-        "A subnet is short of addresses now or soon, or no targets can save it.",
-        "False",
-    ),
-    ConditionType(
-        "APIBudgetExceeded",
-        "Even the recommended targets make more EC2 calls than the objective allows.",
-        "False",
-    ),
-    ConditionType("Conflict", "Someone else owns what this policy would set.", "False"),
-    ConditionType("Paused", "The policy carries the annotation that stops all writes.", "False"),
-    ConditionType("Degraded", "Something that the policy needs is missing or fails.", "False"),
-)
-"""The conditions, in the order they stand in the status."""
-
 _OLDER = (
     "An older policy acts on the same DaemonSet.",
     "Delete one of the two, or give this one another spec.daemonSetRef.",
-)
-_OWNED = (
-    "Another field manager owns an env entry that would be set; nothing was changed.",
-    "Name the key in spec.apply.takeOver, or set it where its owner takes it from.",
 )
 _FAILED = (
     "A change could not be written; nothing was half written.",
@@ -71,14 +36,19 @@ _STUCK = (
     "See which aws-node pods are not ready, and why. Nothing else is written meanwhile.",
 )
 _BLOCKED = (
-    "The DaemonSet's updateStrategy is OnDelete, so nobody restarts its pods.",
-    "Restart the aws-node pods, or set updateStrategy RollingUpdate.",
+    "The DaemonSet's updateStrategy is OnDelete: the change is written, and waits for your own"
+    " restarts. The message says how many pods have it, and which nodes do not.",
+    "Restart the aws-node pods when it suits you, or set updateStrategy RollingUpdate.",
 )
 _UNHEALTHY = (
     "The rollout of a change did not start, and aws-node pods are missing.",
     "See which aws-node pods are not ready, and why.",
 )
 _NOTHING = "Nothing."
+_UNDONE = (
+    "See the message for the figures. The same targets, and leaner ones, are tried again after a"
+    " while, or once demand or the policy have changed."
+)
 _OTHER_CNI = (
     "Another CNI than the Amazon VPC CNI gives pods their addresses: there is nothing to tune, and"
     " subnets are accounted for all the same.",
@@ -103,7 +73,6 @@ def _row(kind: str, status: str, reason: str, text: tuple[str, str]) -> Conditio
 _READY = (
     *(_decided("Ready", reason, shown.ready) for reason, shown in DECISION_REASONS.items()),
     _row("Ready", "False", "PolicyConflict", _OLDER),
-    _row("Ready", "False", "FieldConflict", _OWNED),
     _row("Ready", "False", "WriteFailed", _FAILED),
     _row("Ready", "False", "InvalidPolicy", _INVALID),
 )
@@ -120,6 +89,7 @@ _RECOMMENDATION_PROVIDED = (
             Reason.NO_DAEMON_SET,
             Reason.NO_CONTAINER,
             Reason.NO_NODES,
+            Reason.NO_WARM_POOLS,
             Reason.FACTS_STALE,
         )
     ),
@@ -135,6 +105,15 @@ _LOW_CONFIDENCE = (
             " nodes), or drawing nodes and days anew shows that the limits may not be kept; nothing"
             " is written.",
             "Wait, or lower spec.demand.minEvidence.",
+        ),
+    ),
+    _row(
+        "LowConfidence",
+        "True",
+        "Mispredicted",
+        (
+            DECISION_REASONS[Reason.MISPREDICTED].when,
+            DECISION_REASONS[Reason.MISPREDICTED].todo,
         ),
     ),
     _row(
@@ -156,7 +135,6 @@ _APPLIED = (
         for reason in DECISION_REASONS
     ),
     _row("Applied", "False", "PolicyConflict", _OLDER),
-    _row("Applied", "False", "FieldConflict", _OWNED),
     _row("Applied", "False", "WriteFailed", _FAILED),
 )
 _PROGRESSING = (
@@ -170,6 +148,20 @@ _PROGRESSING = (
     _row("Progressing", "True", "RolloutBlocked", _BLOCKED),
     _row("Progressing", "True", "RolloutUnhealthy", _UNHEALTHY),
     _row("Progressing", "False", "Idle", ("No change is under way.", _NOTHING)),
+)
+_ROLLED_BACK = (
+    *(
+        _row("RolledBack", "True", guard, (when, _UNDONE))
+        for guard, when in (
+            ("DelayedStarts", "More pod starts waited for EC2 than allowed, and than before it."),
+            ("NoAddresses", "Tries of the kubelet found no address far more often than before."),
+            ("EC2Errors", "EC2 refused far more calls of aws-node than before."),
+            ("PodsNotReady", "More aws-node pods were not ready than the update strategy allows."),
+            ("RolloutStuck", "Its rollout made no progress."),
+            ("EKSUpdateFailed", "EKS failed to update its add-on, or did not set the values."),
+        )
+    ),
+    _row("RolledBack", "False", "NotRolledBack", ("No change was rolled back.", _NOTHING)),
 )
 _SUBNET_PRESSURE = (
     _row(
@@ -227,7 +219,8 @@ _API_BUDGET_EXCEEDED = (
 )
 _CONFLICT = (
     _row("Conflict", "True", "PolicyConflict", _OLDER),
-    _row("Conflict", "True", "FieldConflict", _OWNED),
+    _decided("Conflict", Reason.FIELD_CONFLICT, True),
+    _decided("Conflict", Reason.DRIFT_LIMIT, True),
     _row("Conflict", "False", "NoConflict", ("Nobody else owns what would be set.", _NOTHING)),
 )
 _PAUSED = (
@@ -264,6 +257,8 @@ _DEGRADED = (
             Reason.ENV_UNREADABLE,
             Reason.DAEMON_SET_UNHEALTHY,
             Reason.COVERAGE_LOW,
+            Reason.GROW_ONLY,
+            Reason.FROZEN,
         )
     ),
     _row(
@@ -276,7 +271,6 @@ _DEGRADED = (
         ),
     ),
     _row("Degraded", "True", "RolloutStuck", _STUCK),
-    _row("Degraded", "True", "RolloutBlocked", _BLOCKED),
     _row("Degraded", "True", "RolloutUnhealthy", _UNHEALTHY),
     _row(
         "Degraded",
@@ -365,6 +359,16 @@ _DEGRADED = (
             "Allow the action that the message names, or do without; see docs/user/iam.md.",
         ),
     ),
+    _row(
+        "Degraded",
+        "False",
+        "WindowsSettings",
+        (
+            "Nothing is wrong. Somebody set targets in ConfigMap amazon-vpc-cni; the VPC resource"
+            " controller reads them for Windows nodes, aws-node does not.",
+            "Nothing, if they are meant for Windows nodes. For Linux nodes they have no effect.",
+        ),
+    ),
     _row("Degraded", "False", "OtherCNI", _OTHER_CNI),
     _row("Degraded", "False", "IPv6Cluster", _IPV6),
 )
@@ -375,6 +379,7 @@ CATALOGUE: tuple[ConditionReason, ...] = (
     *_LOW_CONFIDENCE,
     *_APPLIED,
     *_PROGRESSING,
+    *_ROLLED_BACK,
     *_SUBNET_PRESSURE,
     *_API_BUDGET_EXCEEDED,
     *_CONFLICT,

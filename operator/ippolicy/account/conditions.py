@@ -7,6 +7,7 @@ RecommendationProvided   there are targets
 LowConfidence            too little demand was seen
 Applied                  the targets in force are the recommended ones
 Progressing              aws-node is being restarted with new targets
+RolledBack               the last change but what undid it was harmful
 SubnetPressure           a subnet is short of addresses, or no targets can save it
 APIBudgetExceeded        even the recommended targets make too many EC2 calls
 Conflict                 an older policy, or another owner of an env entry, stands in the way
@@ -20,7 +21,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ippolicy.account.catalogue import CONDITION_TYPES
+from ippolicy.account.changes import env_words, guard_of, rolled_back_by, undone
+from ippolicy.account.condition_types import CONDITION_TYPES
 from ippolicy.account.faults import ROLLOUT_FAULTS, faults
 from ippolicy.account.notes import notes
 from ippolicy.account.reasons import DECISION_REASONS
@@ -29,6 +31,7 @@ from ippolicy.account.words import MESSAGE_LENGTH, env_text, one_line, span, tim
 from ippolicy.act.outcome import OutcomeKind
 from ippolicy.api import PAUSED_ANNOTATION
 from ippolicy.api.status import Condition
+from ippolicy.decide.proof import MOST_WRONG
 from ippolicy.decide.types import Reason
 
 
@@ -53,6 +56,7 @@ def conditions(
         "LowConfidence": _low_confidence(view),
         "Applied": _applied(view),
         "Progressing": _progressing(view),
+        "RolledBack": _rolled_back(view),
         "SubnetPressure": _subnet_pressure(view),
         "APIBudgetExceeded": _api_budget_exceeded(view),
         "Conflict": _conflict(view) or _Finding("False", "NoConflict", "no other owner"),
@@ -99,6 +103,10 @@ def _recommendation_provided(view: View) -> _Finding:
 def _low_confidence(view: View) -> _Finding:
     if view.decision is None or view.decision.fleet is None:
         return _Finding("Unknown", "NoRecommendation", "there is no recommendation to judge")
+    wrong = view.record.mispredicted if view.record is not None else 0
+    if wrong >= MOST_WRONG:
+        message = f"{wrong} changes in a row came to something else than was predicted"
+        return _Finding("True", Reason.MISPREDICTED.value, message)
     evidence = view.decision.fleet.evidence
     if evidence.sufficient:
         return _Finding("False", "EnoughEvidence", evidence.message)
@@ -154,6 +162,18 @@ def _progressing(view: View) -> _Finding:
     )
 
 
+def _rolled_back(view: View) -> _Finding:
+    change = undone(view.record)
+    if change is None and view.outcome is not None and rolled_back_by(view.outcome) is not None:
+        newest = view.outcome.change  # its record follows with the next look
+        text = newest.binding if newest is not None else ""
+        return _Finding("True", guard_of(text), text)
+    if change is None:
+        return _Finding("False", "NotRolledBack", "no change was rolled back")
+    text = f"{env_words(change.after)} was undone, {change.undone}"
+    return _Finding("True", guard_of(change.undone), text)
+
+
 def _subnet_pressure(view: View) -> _Finding:
     braking = view.decision.braking if view.decision is not None else None
     if view.ahead is None or braking is None or not view.ahead.outlook.rooms:
@@ -191,6 +211,9 @@ def _conflict(view: View) -> _Finding | None:
         return _Finding("True", "PolicyConflict", _rival_message(view.rival))
     if view.outcome is not None and view.outcome.kind is OutcomeKind.CONFLICT:
         return _Finding("True", "FieldConflict", view.outcome.message)
+    decision = view.decision
+    if decision is not None and decision.reason in (Reason.FIELD_CONFLICT, Reason.DRIFT_LIMIT):
+        return _Finding("True", decision.reason.value, decision.message)
     return None
 
 

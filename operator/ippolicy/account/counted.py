@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from ippolicy.account import metrics
-from ippolicy.account.metrics import Metric
+from ippolicy.account.metric import Metric
 from ippolicy.account.view import View
 from ippolicy.facts import PoolCounters, PoolFacts
 

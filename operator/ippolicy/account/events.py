@@ -7,7 +7,7 @@ there is something to do.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -48,9 +48,20 @@ def change_started(after: str, reason: str) -> Event:
     return _normal("ChangeStarted", f"set {after}: {reason}")
 
 
-def change_complete(after: str, took_s: float) -> Event:
-    """Every aws-node runs with the new targets."""
-    return _normal("ChangeComplete", f"{after} in force on all nodes after {span(took_s)}")
+def change_complete(after: str, took_s: float, predicted: str) -> Event:
+    """Every aws-node runs with the new targets; `predicted` is what they are to hold."""
+    more = f"; {predicted} are predicted to be held" if predicted else ""
+    return _normal("ChangeComplete", f"{after} in force on all nodes after {span(took_s)}{more}")
+
+
+def change_measured(after: str, measured: str) -> Event:
+    """What a change came to, 15 minutes, an hour and a day after it was complete."""
+    return _normal("ChangeMeasured", f"{after}: {measured}")
+
+
+def rolled_back(after: str, undone: str) -> Event:
+    """A guard found a change harmful, and the former values are put back."""
+    return _warning("RolledBack", f"back to {after}: {undone}")
 
 
 def originals_restored(message: str) -> Event:
@@ -72,6 +83,11 @@ def conflict_found(manager_by_key: Mapping[str, str]) -> Event:
     """Other field managers own env entries that would be set; nothing was changed."""
     named = ", ".join(f"{key} is owned by {owner}" for key, owner in sorted(manager_by_key.items()))
     return _warning("ConflictFound", f"{named}: name the keys in spec.apply.takeOver to take them")
+
+
+def targets_drifted(message: str) -> Event:
+    """Somebody else changed targets that were set here; the message names who, and when."""
+    return _warning("TargetsDrifted", message)
 
 
 def policy_conflict(rival: str) -> Event:
@@ -107,6 +123,13 @@ def degraded(message: str) -> Event:
     return _warning("Degraded", message)
 
 
+def ladder_changed(step: str, causes: str) -> Event:
+    """What may be written has changed: all changes (Normal), growth alone, or none (Frozen)."""
+    if not causes:
+        return _normal("LadderChanged", f"{step}: all changes are written again")
+    return _warning("LadderChanged", f"{step}: {causes}")
+
+
 def checkpoint_dropped(message: str) -> Event:
     """The demand that was kept on the cluster is damaged, and is watched anew."""
     return _warning("CheckpointDropped", message)
@@ -140,20 +163,24 @@ def _warning(reason: str, message: str) -> Event:
     return Event(reason, EventType.WARNING, one_line(message, MESSAGE_LENGTH))
 
 
-CATALOGUE = (
+CATALOGUE: tuple[Callable[..., Event], ...] = (
     recommendation_changed,
     change_started,
     change_complete,
+    change_measured,
+    rolled_back,
     originals_restored,
     originals_retained,
     restore_failed,
     conflict_found,
+    targets_drifted,
     policy_conflict,
     trap_found,
     env_unreadable,
     rollout_stuck,
     write_failed,
     degraded,
+    ladder_changed,
     checkpoint_dropped,
     recovered,
     policy_invalid,

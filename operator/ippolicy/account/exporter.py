@@ -13,9 +13,9 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
 import ippolicy
-from ippolicy.account import metrics
+from ippolicy.account import change_metrics, metrics
 from ippolicy.account.counted import CniCounts
-from ippolicy.account.metrics import Metric
+from ippolicy.account.metric import Metric
 from ippolicy.account.samples import Sample, samples
 from ippolicy.account.view import View
 from ippolicy.act.outcome import OutcomeKind
@@ -73,9 +73,17 @@ class Exporter(Collector):
         """A decision to change was carried out, or was tried to be."""
         self._count(metrics.CHANGES, policy, outcome.value)
 
+    def rolled_back(self, policy: str, guard: str) -> None:
+        """A change was undone since a guard tripped."""
+        self._count(change_metrics.ROLLBACKS, policy, guard)
+
     def restored(self, policy: str, outcome: OutcomeKind) -> None:
         """The originals were put back, or were tried to be."""
         self._count(metrics.RESTORES, policy, outcome.value)
+
+    def drifted(self, policy: str, entries: int) -> None:
+        """Somebody else changed entries that the operator had set."""
+        self._count(metrics.DRIFTS, policy, times=entries)
 
     def imported(self, policy: str, node_seconds: float) -> None:
         """Demand of the past was taken up from Prometheus."""

@@ -17,6 +17,7 @@ from ippolicy.act.outcome import OutcomeKind
 from ippolicy.act.rollout import RolloutPhase
 from ippolicy.api import Mode
 from ippolicy.decide.environment import read_environment
+from ippolicy.decide.trust import Step
 from ippolicy.decide.types import Reason
 from ippolicy.facts import SourceName, SourceState
 
@@ -27,6 +28,7 @@ _CLUSTER_SOURCES = (
     SourceName.DAEMON_SET,
     SourceName.ENI_CONFIGS,
     SourceName.CILIUM,
+    SourceName.WINDOWS_IPAM,
 )
 _MOST_NAMED = 5
 ROLLOUT_FAULTS = {
@@ -59,6 +61,7 @@ def faults(view: View) -> tuple[Fault, ...]:
             _coverage,
             _types,
             _checkpoint,
+            _ladder,
         )
         for fault in find(view)
     )
@@ -101,7 +104,8 @@ def _traps(view: View) -> Iterator[Fault]:
 def _rollout(view: View) -> Iterator[Fault]:
     rollout = view.rollout
     if view.change_under_way is not None and rollout is not None:
-        if rollout.phase in ROLLOUT_FAULTS:
+        # With OnDelete it waits for restarts that the user has kept to himself.
+        if rollout.phase in ROLLOUT_FAULTS and rollout.phase is not RolloutPhase.BLOCKED:
             yield Fault(ROLLOUT_FAULTS[rollout.phase], rollout.message)
     elif view.decision is not None and view.decision.reason is Reason.DAEMON_SET_UNHEALTHY:
         yield Fault("DaemonSetUnhealthy", view.decision.message)
@@ -163,6 +167,17 @@ def _types(view: View) -> Iterator[Fault]:
         f"EC2 does not know instance type {named}{more}, so their limits are taken from their own"
         " ipamd: check the label node.kubernetes.io/instance-type and AWS_REGION",
     )
+
+
+def _ladder(view: View) -> Iterator[Fault]:
+    """What is written no more; what it is for is a fault of its own where it still goes on."""
+    ladder = view.decision.ladder if view.decision is not None else None
+    if ladder is not None and ladder.step:
+        what = "only growth" if ladder.step is Step.GROW_ONLY else "nothing"
+        yield Fault(
+            ladder.step.word,
+            f"{what} is written until it is over for a while: {'; '.join(ladder.causes)}",
+        )
 
 
 def _checkpoint(view: View) -> Iterator[Fault]:

@@ -6,68 +6,40 @@ the nodes whose aws-node was read.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
+from ippolicy.account.change_metrics import CHANGE_METRICS
+from ippolicy.account.metric import Kind, Metric, counter, gauge
 
-
-class Kind(StrEnum):
-    """Types of metrics."""
-
-    GAUGE = "gauge"
-    COUNTER = "counter"
-    HISTOGRAM = "histogram"
-
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """One metric family; `unit` says what is counted, `policy` is a label of most."""
-
-    name: str
-    kind: Kind
-    unit: str
-    help: str
-    labels: tuple[str, ...] = ()
-
-
-def _gauge(name: str, unit: str, about: str, *labels: str) -> Metric:
-    return Metric(f"ippolicy_{name}", Kind.GAUGE, unit, about, labels)
-
-
-def _counter(name: str, unit: str, about: str, *labels: str) -> Metric:
-    return Metric(f"ippolicy_{name}", Kind.COUNTER, unit, about, labels)
-
-
-NODES = _gauge("nodes", "nodes", "Nodes with a warm pool.", "policy")
-LEFT_OUT_NODES = _gauge(
+NODES = gauge("nodes", "nodes", "Nodes with a warm pool.", "policy")
+LEFT_OUT_NODES = gauge(
     "left_out_nodes", "nodes", "Nodes without a warm pool to tune, by kind.", "policy", "kind"
 )
-PODS = _gauge("pods", "pods", "Pods on the pod network of the nodes.", "policy")
-HELD = _gauge(
+PODS = gauge("pods", "pods", "Pods on the pod network of the nodes.", "policy")
+HELD = gauge(
     "held_addresses", "addresses", "Secondary addresses held by the nodes, used or not.", "policy"
 )
-ASSIGNED = _gauge("assigned_addresses", "addresses", "Held addresses that pods use.", "policy")
-WARM = _gauge("warm_addresses", "addresses", "Held addresses that no pod uses.", "policy")
-ENIS = _gauge("enis", "ENIs", "ENIs attached to the nodes.", "policy")
-PRESENT_HELD = _gauge(
+ASSIGNED = gauge("assigned_addresses", "addresses", "Held addresses that pods use.", "policy")
+WARM = gauge("warm_addresses", "addresses", "Held addresses that no pod uses.", "policy")
+ENIS = gauge("enis", "ENIs", "ENIs attached to the nodes.", "policy")
+PRESENT_HELD = gauge(
     "present_held_addresses",
     "addresses",
     "Addresses that the settings in force hold, as the recommendation reckons.",
     "policy",
 )
-PREDICTED_HELD = _gauge(
+PREDICTED_HELD = gauge(
     "predicted_held_addresses",
     "addresses",
     "Addresses that the recommended targets would hold.",
     "policy",
 )
-SAVINGS = _gauge(
+SAVINGS = gauge(
     "savings_addresses",
     "addresses",
     "Addresses that the recommended targets would give back; below zero if they take more.",
     "policy",
 )
-EVIDENCE = _gauge("evidence_seconds", "seconds", "How long demand has been watched.", "policy")
-TARGET = _gauge(
+EVIDENCE = gauge("evidence_seconds", "seconds", "How long demand has been watched.", "policy")
+TARGET = gauge(
     "target",
     "addresses, ENIs or prefixes",
     "Warm target by env key; state is in_force or recommended. Targets that are put aside are"
@@ -76,7 +48,7 @@ TARGET = _gauge(
     "state",
     "key",
 )
-TARGETS_INFO = _gauge(
+TARGETS_INFO = gauge(
     "targets_info",
     "1",
     "Warm targets as text; state is in_force or recommended. Always 1.",
@@ -84,7 +56,7 @@ TARGETS_INFO = _gauge(
     "state",
     "targets",
 )
-CONDITION = _gauge(
+CONDITION = gauge(
     "condition",
     "1 or 0",
     "Conditions of the policy: 1 for the status that holds.",
@@ -92,34 +64,34 @@ CONDITION = _gauge(
     "type",
     "status",
 )
-TARGETS_DRIFTED = _gauge(
+TARGETS_DRIFTED = gauge(
     "targets_drifted",
     "1 or 0",
     "Whether somebody else changed targets that the operator had set; of policies that apply only.",
     "policy",
 )
-PREFIX_DELEGATION = _gauge(
+PREFIX_DELEGATION = gauge(
     "prefix_delegation", "1 or 0", "Whether aws-node takes /28 prefixes from EC2.", "policy"
 )
-GROUP_NODES = _gauge("group_nodes", "nodes", "Nodes of a node group.", "policy", "group")
-GROUP_HELD = _gauge(
+GROUP_NODES = gauge("group_nodes", "nodes", "Nodes of a node group.", "policy", "group")
+GROUP_HELD = gauge(
     "group_held_addresses", "addresses", "Addresses held by a node group.", "policy", "group"
 )
-GROUP_ASSIGNED = _gauge(
+GROUP_ASSIGNED = gauge(
     "group_assigned_addresses",
     "addresses",
     "Addresses that pods of a node group use.",
     "policy",
     "group",
 )
-GROUP_WARM = _gauge(
+GROUP_WARM = gauge(
     "group_warm_addresses",
     "addresses",
     "Addresses held by a node group that no pod uses.",
     "policy",
     "group",
 )
-SUBNET_FREE = _gauge(
+SUBNET_FREE = gauge(
     "subnet_free_addresses",
     "addresses",
     "Free addresses of a subnet, as EC2 counts them.",
@@ -127,7 +99,7 @@ SUBNET_FREE = _gauge(
     "subnet",
     "zone",
 )
-SUBNET_USABLE = _gauge(
+SUBNET_USABLE = gauge(
     "subnet_usable_addresses",
     "addresses",
     "Addresses of a subnet that can ever be used: its size less the 5 that AWS keeps.",
@@ -135,13 +107,13 @@ SUBNET_USABLE = _gauge(
     "subnet",
     "zone",
 )
-SUBNET_SHORT_BELOW = _gauge(
+SUBNET_SHORT_BELOW = gauge(
     "subnet_short_below_ratio",
     "ratio",
     "Share of free addresses below which a subnet is short: spec.subnets.brake.freeBelow.",
     "policy",
 )
-SUBNET_EXHAUSTED = _gauge(
+SUBNET_EXHAUSTED = gauge(
     "subnet_exhausted_timestamp_seconds",
     "seconds since the epoch",
     "When a subnet will have no free address left, as things are; bound is early, likely or late."
@@ -151,7 +123,7 @@ SUBNET_EXHAUSTED = _gauge(
     "zone",
     "bound",
 )
-SUBNET_LEANEST_EXHAUSTED = _gauge(
+SUBNET_LEANEST_EXHAUSTED = gauge(
     "subnet_leanest_exhausted_timestamp_seconds",
     "seconds since the epoch",
     "When a subnet will have no free address left even with the leanest targets within bounds;"
@@ -161,7 +133,7 @@ SUBNET_LEANEST_EXHAUSTED = _gauge(
     "zone",
     "bound",
 )
-SUBNET_HEADROOM = _gauge(
+SUBNET_HEADROOM = gauge(
     "subnet_headroom_nodes",
     "nodes",
     "Nodes of a group that still fit into a subnet, with the settings in_force and with the"
@@ -172,7 +144,7 @@ SUBNET_HEADROOM = _gauge(
     "group",
     "setting",
 )
-ZONE_EXHAUSTED = _gauge(
+ZONE_EXHAUSTED = gauge(
     "zone_exhausted_timestamp_seconds",
     "seconds since the epoch",
     "When no subnet of a zone will have a free address left; bound is early, likely or late. Left"
@@ -181,7 +153,7 @@ ZONE_EXHAUSTED = _gauge(
     "zone",
     "bound",
 )
-ZONE_LOSS_SHORT = _gauge(
+ZONE_LOSS_SHORT = gauge(
     "zone_loss_missing_addresses",
     "addresses",
     "Addresses that the other zones lack for the nodes of a zone that is lost, with the settings"
@@ -190,14 +162,21 @@ ZONE_LOSS_SHORT = _gauge(
     "zone",
     "setting",
 )
-BRAKE_STEP = _gauge(
+BRAKE_STEP = gauge(
     "brake_step",
     "steps",
     "How far the choice has moved toward fewer addresses because subnets are short: 0 not at all,"
     " 3 to the leanest targets within bounds.",
     "policy",
 )
-SUBNET_READ = _gauge(
+LADDER_STEP = gauge(
+    "ladder_step",
+    "steps",
+    "What may be written on the facts there are: 0 all changes, 1 only those that hold more"
+    " addresses, 2 none.",
+    "policy",
+)
+SUBNET_READ = gauge(
     "subnet_read_timestamp_seconds",
     "seconds since the epoch",
     "When EC2 told the free addresses of a subnet.",
@@ -205,7 +184,7 @@ SUBNET_READ = _gauge(
     "subnet",
     "zone",
 )
-SUBNET_HELD = _gauge(
+SUBNET_HELD = gauge(
     "subnet_held_addresses",
     "addresses",
     "Addresses of a subnet by who holds them: this cluster's assigned, warm, unclear and"
@@ -215,7 +194,7 @@ SUBNET_HELD = _gauge(
     "zone",
     "holder",
 )
-SUBNET_UNACCOUNTED = _gauge(
+SUBNET_UNACCOUNTED = gauge(
     "subnet_unaccounted_addresses",
     "addresses",
     "Mismatch: usable addresses of a subnet that are neither free nor held by an ENI that is"
@@ -224,7 +203,7 @@ SUBNET_UNACCOUNTED = _gauge(
     "subnet",
     "zone",
 )
-SUBNET_LISTED = _gauge(
+SUBNET_LISTED = gauge(
     "subnet_listed_timestamp_seconds",
     "seconds since the epoch",
     "When the ENIs in a subnet were listed.",
@@ -232,7 +211,7 @@ SUBNET_LISTED = _gauge(
     "subnet",
     "zone",
 )
-SUBNET_BLOCKS = _gauge(
+SUBNET_BLOCKS = gauge(
     "subnet_free_blocks",
     "/28 blocks",
     "Whole free /28 blocks of a subnet; kind is reserved (for prefixes) or open.",
@@ -241,7 +220,7 @@ SUBNET_BLOCKS = _gauge(
     "zone",
     "kind",
 )
-SUBNET_FRAGMENTATION = _gauge(
+SUBNET_FRAGMENTATION = gauge(
     "subnet_fragmentation_ratio",
     "ratio",
     "Share of a subnet's free addresses that are in no whole free /28 block.",
@@ -249,7 +228,7 @@ SUBNET_FRAGMENTATION = _gauge(
     "subnet",
     "zone",
 )
-SUBNET_REFUSALS = _gauge(
+SUBNET_REFUSALS = gauge(
     "subnet_prefix_refusals",
     "calls",
     "Answers InsufficientCidrBlocks that nodes with ENIs in a subnet got since they were first"
@@ -258,81 +237,87 @@ SUBNET_REFUSALS = _gauge(
     "subnet",
     "zone",
 )
-ENDPOINTS_LISTED = _gauge(
+ENDPOINTS_LISTED = gauge(
     "scrape_listed_endpoints", "endpoints", "aws-node pods whose metrics are to be read.", "policy"
 )
-ENDPOINTS_READ = _gauge(
+ENDPOINTS_READ = gauge(
     "scrape_read_endpoints", "endpoints", "aws-node pods whose metrics were read lately.", "policy"
 )
-ENDPOINTS_STALE = _gauge(
+ENDPOINTS_STALE = gauge(
     "scrape_stale_endpoints",
     "endpoints",
     "aws-node pods whose metrics were missed three times.",
     "policy",
 )
-COVERAGE = _gauge(
+COVERAGE = gauge(
     "scrape_coverage_ratio", "ratio", "Share of listed endpoints read lately.", "policy"
 )
-COVERAGE_NEEDED = _gauge(
+COVERAGE_NEEDED = gauge(
     "scrape_needed_ratio",
     "ratio",
     "Share of listed endpoints that must be read for anything to be written.",
     "policy",
 )
-SOURCE_UP = _gauge(
+SOURCE_UP = gauge(
     "source_up", "1 or 0", "Whether a source of facts answered last.", "policy", "source"
 )
-SOURCE_SUCCESS = _gauge(
+SOURCE_SUCCESS = gauge(
     "source_last_success_timestamp_seconds",
     "seconds since the epoch",
     "When a source of facts last answered.",
     "policy",
     "source",
 )
-CHECKPOINT_TIME = _gauge(
+CHECKPOINT_TIME = gauge(
     "checkpoint_timestamp_seconds",
     "seconds since the epoch",
     "Until when demand is kept on the cluster: what came later is lost with the operator.",
     "policy",
 )
-CHECKPOINT_BYTES = _gauge(
+CHECKPOINT_BYTES = gauge(
     "checkpoint_bytes", "bytes", "Size of the demand last kept on the cluster.", "policy"
 )
-LAST_PASS = _gauge(
+LAST_PASS = gauge(
     "last_pass_timestamp_seconds",
     "seconds since the epoch",
     "When a policy was last looked at.",
     "policy",
 )
-LEADER = _gauge(
+LEADER = gauge(
     "leader", "1 or 0", "Whether this operator is the one that acts. Of all, one has 1 at most."
 )
-BUILD_INFO = _gauge("build_info", "1", "Version of the operator. Always 1.", "version")
+BUILD_INFO = gauge("build_info", "1", "Version of the operator. Always 1.", "version")
 
-DECISIONS = _counter("decisions", "decisions", "Decisions made, by reason.", "policy", "reason")
-CHANGES = _counter(
+DECISIONS = counter("decisions", "decisions", "Decisions made, by reason.", "policy", "reason")
+CHANGES = counter(
     "changes", "changes", "Attempts to change the targets, by what came of it.", "policy", "outcome"
 )
-RESTORES = _counter(
+RESTORES = counter(
     "restores",
     "restores",
     "Attempts to put the originals back, by what came of it.",
     "policy",
     "outcome",
 )
-IMPORTED = _counter(
+DRIFTS = counter(
+    "drift",
+    "entries",
+    "Env entries of aws-node that the operator had set and somebody else changed.",
+    "policy",
+)
+IMPORTED = counter(
     "imported_node_seconds",
     "seconds",
     "Demand taken up from Prometheus, summed over nodes.",
     "policy",
 )
-IMPORT_LEFT_OUT = _counter(
+IMPORT_LEFT_OUT = counter(
     "import_left_out_nodes",
     "nodes",
     "Nodes that are gone whose demand in Prometheus was left out, as no label tells their group.",
     "policy",
 )
-CHECKPOINTS = _counter(
+CHECKPOINTS = counter(
     "checkpoints",
     "checkpoints",
     "Checkpoints of demand; outcome is Written, Restored, Failed, Dropped (damaged) or Newer (left"
@@ -340,39 +325,39 @@ CHECKPOINTS = _counter(
     "policy",
     "outcome",
 )
-ADDS = _counter(
+ADDS = counter(
     "cni_adds",
     "requests",
     "Requests for an address that aws-node got, the kubelet's tries anew included.",
     "policy",
     "group",
 )
-FAILED_ADDS = _counter(
+FAILED_ADDS = counter(
     "cni_failed_adds",
     "requests",
     "Requests for which aws-node had no address: starts of pods that were delayed.",
     "policy",
     "group",
 )
-CNI_EC2_CALLS = _counter(
+CNI_EC2_CALLS = counter(
     "cni_ec2_calls", "calls", "Calls to EC2 that aws-node made.", "policy", "operation"
 )
-CNI_EC2_OVERLOADS = _counter(
+CNI_EC2_OVERLOADS = counter(
     "cni_ec2_overloads",
     "calls",
     "Calls of aws-node that EC2 refused for load, after all retries.",
     "policy",
     "operation",
 )
-EVENTS = _counter("events", "events", "Events posted, by reason.", "policy", "reason")
-API_CALLS = _counter(
+EVENTS = counter("events", "events", "Events posted, by reason.", "policy", "reason")
+API_CALLS = counter(
     "api_calls",
     "calls",
     "Calls made; kind is kubernetes, ec2, scrape or prometheus.",
     "kind",
     "operation",
 )
-API_ERRORS = _counter(
+API_ERRORS = counter(
     "api_errors",
     "calls",
     "Calls that failed; kind is kubernetes, ec2, scrape, prometheus, or engine for a failed pass,"
@@ -388,7 +373,10 @@ LOOP_DURATION = Metric(
     "Duration of one pass of observe, decide, act and account over all policies.",
 )
 
-CATALOGUE: tuple[Metric, ...] = tuple(one for one in vars().values() if isinstance(one, Metric))
-"""Every metric above, in the order it is served and documented in."""
+CATALOGUE: tuple[Metric, ...] = (
+    *(one for one in tuple(vars().values()) if isinstance(one, Metric)),
+    *CHANGE_METRICS,
+)
+"""Every metric, in the order it is served and documented in."""
 GAUGES = tuple(metric for metric in CATALOGUE if metric.kind is Kind.GAUGE)
 COUNTERS = tuple(metric for metric in CATALOGUE if metric.kind is Kind.COUNTER)

@@ -70,6 +70,34 @@ DECISION_REASONS: dict[Reason, DecisionReason] = {
         " the day that needs one.",
         "Wait, or raise spec.change.maxPerDay.",
     ),
+    Reason.OUTSIDE_WINDOW: DecisionReason(
+        True,
+        "No window of spec.change.windows is open, and the change may not pass them.",
+        "Wait for the window that the message names, or see spec.change.urgent.",
+    ),
+    Reason.OTHER_ROLLOUT: DecisionReason(
+        True,
+        "The DaemonSet of another policy is being rolled out: one rollout at a time.",
+        "Wait; the message names the policy.",
+    ),
+    Reason.NODES_ROLLING: DecisionReason(
+        True,
+        "More than a tenth of the nodes, and at least two, are not Ready or cordoned: nodes are"
+        " being replaced, or fail.",
+        "Wait, or repair the nodes that the message names.",
+    ),
+    Reason.GROW_ONLY: DecisionReason(
+        False,
+        "EC2 refuses calls for load, subnets were not read for long, or too few aws-node pods can"
+        " be read: only targets that hold more addresses are set, until it is over for a while.",
+        "The message tells the cause; see the condition Degraded.",
+    ),
+    Reason.FROZEN: DecisionReason(
+        False,
+        "A source that every change needs is too old, the API server does not answer, or hardly"
+        " any aws-node pod can be read: nothing is set until it is over for a while.",
+        "The message tells the cause; see the condition Degraded.",
+    ),
     Reason.ROLLOUT_IN_PROGRESS: DecisionReason(False, "aws-node is being rolled out.", "Wait."),
     Reason.DAEMON_SET_UNHEALTHY: DecisionReason(
         False,
@@ -102,15 +130,59 @@ DECISION_REASONS: dict[Reason, DecisionReason] = {
         " aws-node.",
         "See status.totals.leftOut. With another CNI, delete the policy.",
     ),
+    Reason.NO_WARM_POOLS: DecisionReason(
+        False,
+        "Another CNI gives pods their addresses, or aws-node gives IPv6 ones: warm targets have no"
+        " effect, and none is set. Subnets are accounted for all the same.",
+        "Set spec.mode to Off to go on watching the subnets, or delete the policy.",
+    ),
     Reason.ENV_UNREADABLE: DecisionReason(
         False,
         "An env entry of aws-node comes from elsewhere or is not a number.",
         "Give it a literal whole number, or remove it.",
     ),
+    Reason.ROLLED_BACK: DecisionReason(
+        False,
+        "A guard found the last change harmful: the former values are about to be put back.",
+        "See the condition RolledBack for the guard and its figures.",
+    ),
+    Reason.BACKING_OFF: DecisionReason(
+        True,
+        "The recommended targets, or more generous ones, were rolled back lately: they are tried"
+        " again after a while (an hour, then twice as long each time, up to a day), or once demand"
+        " or the policy have changed.",
+        "See the condition RolledBack for what went wrong.",
+    ),
+    Reason.MISPREDICTED: DecisionReason(
+        False,
+        "Three changes in a row came to something else than was predicted. Only growth that demand"
+        " asks for, the brake and rollbacks are written until the model explains again what is"
+        " held, which is looked at each hour.",
+        "Compare predicted and measured in status.changes, and tell the project.",
+    ),
     Reason.WRITER_NONE: DecisionReason(
         True,
-        "spec.apply.method is None: targets are shown and not set.",
-        "Set them yourself, or set spec.apply.method to Auto.",
+        "spec.apply.method is None; or it is Auto, and Helm, Argo CD, Flux or Terraform sets what"
+        " is to be changed. Targets are shown and not set.",
+        "Put them in place yourself: status.writer.snippets has them ready to be pasted, as has"
+        " ippolicy plan --format helm|addon|terraform|env.",
+    ),
+    Reason.TARGETS_DRIFTED: DecisionReason(
+        False,
+        "Somebody else changed targets by hand that were set here; they are about to be set again.",
+        "Find who did it: the Event TargetsDrifted names the field manager.",
+    ),
+    Reason.DRIFT_LIMIT: DecisionReason(
+        False,
+        "Somebody else changes targets that were set here, and spec.change.maxReapply is used up"
+        " for this hour.",
+        "End what changes them, or set spec.mode to Recommend. The message names who does it.",
+    ),
+    Reason.FIELD_CONFLICT: DecisionReason(
+        False,
+        "Another field manager owns an env entry that would be set; nothing was changed.",
+        "Set it where its owner takes it from, as the message says, or name the key in"
+        " spec.apply.takeOver.",
     ),
 }
 """Every reason of a decision; the conditions Ready and Applied carry it on."""

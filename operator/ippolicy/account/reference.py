@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from ippolicy.account import catalogue, events, metrics
-from ippolicy.account.metrics import Kind, Metric
+from ippolicy.account.condition_types import CONDITION_TYPES
+from ippolicy.account.metric import Kind, Metric
 from ippolicy.api.crd import custom_resource_definition
 from ippolicy.api.rules import VALIDATIONS
 
@@ -118,7 +119,7 @@ def _limits(field: Mapping[str, Any]) -> str:
 
 def _conditions_page() -> str:
     sections: list[str] = []
-    for kind in catalogue.CONDITION_TYPES:
+    for kind in CONDITION_TYPES:
         rows = (
             (f"`{r.reason}`", r.status, r.when, r.todo)
             for r in catalogue.CATALOGUE

@@ -8,14 +8,15 @@ from dataclasses import dataclass
 
 from ippolicy.account import metrics
 from ippolicy.account.ahead_metrics import ahead_rows
-from ippolicy.account.metrics import Metric
+from ippolicy.account.changes import change_rows
+from ippolicy.account.metric import Metric
 from ippolicy.account.status import saves, totals_of
 from ippolicy.account.view import View
 from ippolicy.account.words import env_text, shown_targets
 from ippolicy.act.checkpoints import CheckpointState
 from ippolicy.api import EnvKey
 from ippolicy.api.status import Condition
-from ippolicy.decide.gate import wish_gate
+from ippolicy.decide.gates import wish_gate
 from ippolicy.decide.subnets.room import rooms
 from ippolicy.decide.subnets.split import splits
 from ippolicy.facts import PrefixRoom, Snapshot, SubnetSplit
@@ -47,6 +48,7 @@ def samples(view: View, conditions: Sequence[Condition]) -> tuple[Sample, ...]:
         found += _sources(name, view.snapshot)
         found += _recommendation(name, view)
         found += _in_force(name, view.snapshot)
+        found += (Sample(*row) for row in change_rows(view))
         found += _drift(name, view)
         found += _needed(name, view)
         found += _checkpoint(name, view.checkpoint)
@@ -161,21 +163,19 @@ def _in_force(name: str, snapshot: Snapshot) -> Iterator[Sample]:
 
 def _drift(name: str, view: View) -> Iterator[Sample]:
     """Whether what was set last still stands; of a policy that is to set anything at all."""
-    facts, last = view.snapshot.daemon_set, view.last_change
-    if facts is None or last is None or wish_gate(view.policy) is not None:
+    if view.snapshot.daemon_set is None or view.last_change is None:
         return
-    env = facts.literal_env()
-    drifted = view.change_under_way is None and any(
-        env.get(key) != value for key, value in last.after.items()
-    )
-    yield Sample(metrics.TARGETS_DRIFTED, (name,), float(drifted))
+    if wish_gate(view.policy) is None:
+        yield Sample(metrics.TARGETS_DRIFTED, (name,), float(bool(view.drifts)))
 
 
 def _needed(name: str, view: View) -> Iterator[Sample]:
-    """The limits that figures are held to."""
+    """The limits that figures are held to, and how far the facts are trusted."""
     yield Sample(metrics.COVERAGE_NEEDED, (name,), view.min_coverage)
     free_below = view.policy.spec.subnets.brake.free_below.fraction
     yield Sample(metrics.SUBNET_SHORT_BELOW, (name,), free_below)
+    if view.decision is not None:
+        yield Sample(metrics.LADDER_STEP, (name,), float(view.decision.ladder.step))
 
 
 def _targets(name: str, state: str, targets: WarmTargets) -> Iterator[Sample]:

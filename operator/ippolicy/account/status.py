@@ -8,18 +8,20 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ippolicy.account.ahead import brake_status, dead_end_statuses, prefix_mode, zone_statuses
+from ippolicy.account.changes import change_statuses, saved_status
 from ippolicy.account.conditions import conditions
 from ippolicy.account.notes import cni_text
 from ippolicy.account.subnets import MAX_SUBNETS, subnet_statuses, tightest_first
 from ippolicy.account.view import View
 from ippolicy.account.words import env_text, one_line, percent, shown_targets, span, timestamp
+from ippolicy.account.writer import writer_status
 from ippolicy.api import EnvKey
 from ippolicy.api.status import (
-    ChangeStatus,
     DayPartStatus,
     DecisionStatus,
     Effect,
     GroupStatus,
+    LadderStatus,
     OptionStatus,
     PolicyStatus,
     RecommendationStatus,
@@ -28,13 +30,14 @@ from ippolicy.api.status import (
     Totals,
 )
 from ippolicy.decide.types import DayPlan, Decision, GroupAdvice, Prediction, Recommendation
-from ippolicy.facts import Change, DaemonSetFacts, Snapshot
+from ippolicy.facts import DaemonSetFacts, EnvEntry, Snapshot, manager_kind
 
 MAX_BYTES = 64 * 1024
 MAX_GROUPS = 50
-MAX_CHANGES = 20
 MAX_TRAPS = 10
+MAX_CAUSES = 5
 MAX_OPTIONS = 5
+MAX_OWNERS = 5
 _NAME_LENGTH = 63
 _VALUE_LENGTH = 40
 _TEXT_LENGTH = 300
@@ -56,6 +59,7 @@ def status_document(view: View, previous: Mapping[str, Any], now_s: float) -> di
         conditions=conditions(view, _list(previous, "conditions"), now_s),
         totals=totals_of(snapshot),
         in_force=_in_force(snapshot.daemon_set),
+        writer=writer_status(view),
         recommendation=_recommendation(decision),
         decision=_decision(decision),
         groups=tuple(groups[:MAX_GROUPS]),
@@ -65,9 +69,11 @@ def status_document(view: View, previous: Mapping[str, Any], now_s: float) -> di
         subnet_left=f"{subnets[0].free} ({subnets[0].subnet_id})" if subnets else None,
         zones=zone_statuses(view),
         brake=brake_status(view),
+        ladder=_ladder(decision),
         dead_ends=dead_end_statuses(view),
         prefix_mode=prefix_mode(view),
-        changes=_changes(view),
+        changes=change_statuses(view),
+        saved=saved_status(view.record),
         traps=_traps(decision),
     )
     return bounded(status.to_raw())
@@ -113,6 +119,11 @@ def totals_of(snapshot: Snapshot) -> Totals:
     )
 
 
+def shown_value(entry: EnvEntry) -> str | None:
+    """The value of an env entry, as the status shows it."""
+    return None if entry.value is None else one_line(entry.value, _VALUE_LENGTH)
+
+
 def _list(status: Mapping[str, Any], key: str) -> Sequence[Mapping[str, Any]]:
     value = status.get(key)
     return value if isinstance(value, list) else ()
@@ -130,9 +141,10 @@ def _in_force(daemon_set: DaemonSetFacts | None) -> tuple[Setting, ...]:
         settings.append(
             Setting(
                 key=key,
-                value=None if entry.value is None else one_line(entry.value, _VALUE_LENGTH),
+                value=shown_value(entry),
                 value_from=one_line(entry.origin, 120) if entry.value is None else None,
-                owners=tuple(one_line(owner, _NAME_LENGTH) for owner in owners[:5]),
+                owners=tuple(one_line(owner, _NAME_LENGTH) for owner in owners[:MAX_OWNERS]),
+                kinds=tuple(manager_kind(owner).value for owner in owners[:MAX_OWNERS]),
             )
         )
     return tuple(settings)
@@ -217,6 +229,16 @@ def _decision(decision: Decision | None) -> DecisionStatus | None:
     )
 
 
+def _ladder(decision: Decision | None) -> LadderStatus | None:
+    if decision is None or not decision.ladder.step:
+        return None
+    causes = decision.ladder.causes[:MAX_CAUSES]
+    return LadderStatus(
+        step=decision.ladder.step.word,
+        causes=tuple(one_line(cause, _TEXT_LENGTH) for cause in causes),
+    )
+
+
 def _groups(snapshot: Snapshot, advice: Sequence[GroupAdvice]) -> list[GroupStatus]:
     held: dict[str, int] = defaultdict(int)
     assigned: dict[str, int] = defaultdict(int)
@@ -237,31 +259,6 @@ def _groups(snapshot: Snapshot, advice: Sequence[GroupAdvice]) -> list[GroupStat
         )
         for group in sorted(advice, key=lambda group: (-group.nodes, group.group))
     ]
-
-
-def _changes(view: View) -> tuple[ChangeStatus, ...]:
-    changes = list(view.record.changes) if view.record is not None else []
-    newest = view.last_change
-    if newest is not None:
-        changes = [*(change for change in changes if change.id != newest.id), newest]
-    newest_first = sorted(changes, key=lambda change: -change.intended_at_s)
-    return tuple(_change(change) for change in newest_first[:MAX_CHANGES])
-
-
-def _change(change: Change) -> ChangeStatus:
-    took_s = None if change.completed_at_s is None else change.completed_at_s - change.intended_at_s
-    return ChangeStatus(
-        time=timestamp(change.intended_at_s),
-        phase=change.phase.value,
-        before=_entries(change.before),
-        after=_entries(change.after),
-        reason=one_line(change.reason, _TEXT_LENGTH),
-        took=None if took_s is None else span(took_s),
-    )
-
-
-def _entries(env: Mapping[str, str | None]) -> dict[str, str]:
-    return {key: one_line(env[key] or "", _VALUE_LENGTH) for key in EnvKey if key in env}
 
 
 def _traps(decision: Decision | None) -> tuple[str, ...]:

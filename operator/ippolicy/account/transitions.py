@@ -6,14 +6,18 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ippolicy.account import events
+from ippolicy.account.changes import env_words, measured_text, predicted_text
 from ippolicy.account.events import Event
 from ippolicy.account.faults import faults
-from ippolicy.account.status import saves
+from ippolicy.account.status import saves, shown_value
 from ippolicy.account.view import View
 from ippolicy.account.words import env_text
 from ippolicy.act.checkpoints import CheckpointTrouble
 from ippolicy.act.outcome import OutcomeKind
-from ippolicy.facts import Change, ChangePhase
+from ippolicy.decide.drift import Drift
+from ippolicy.decide.trust import Step
+from ippolicy.decide.types import Decision
+from ippolicy.facts import Change, ChangeKind, ChangePhase
 
 _OWN_EVENT = {
     "TrapInForce": events.trap_found,
@@ -34,8 +38,10 @@ def transitions(
     return (
         *_recommendation(view, before),
         *_change(view, before),
+        *_drift(view, before),
         *_conflict(view),
         *_faults(view, before, after),
+        *_ladder(view, before),
         *_checkpoint(view),
         *_pause(before, after),
     )
@@ -55,12 +61,52 @@ def _recommendation(view: View, before: Mapping[str, Any]) -> Iterator[Event]:
 def _change(view: View, before: Mapping[str, Any]) -> Iterator[Event]:
     outcome, newest = view.outcome, view.last_change
     if outcome is not None and outcome.kind is OutcomeKind.WRITTEN and outcome.change is not None:
-        yield events.change_started(_after(outcome.change), outcome.change.reason)
+        yield _started(outcome.change, view.decision)
+    yield from _measured(view, before)
     if newest is None or newest.phase is not ChangePhase.COMPLETE or newest.completed_at_s is None:
         return
     if _status(before, "Progressing") == "True":
         took_s = newest.completed_at_s - newest.intended_at_s
-        yield events.change_complete(_after(newest), took_s)
+        yield events.change_complete(_after(newest), took_s, predicted_text(newest))
+
+
+def _started(change: Change, decision: Decision | None) -> Event:
+    if change.kind is ChangeKind.ROLLBACK:
+        return events.rolled_back(env_words(change.after), change.binding)
+    pace = decision.pace if decision is not None else None
+    why = f"{change.reason}; {pace.text()}" if pace is not None else change.reason
+    return events.change_started(_after(change), why)
+
+
+def _measured(view: View, before: Mapping[str, Any]) -> Iterator[Event]:
+    """What was measured since the status before, which told of so many measurements."""
+    change = view.record.last_change if view.record is not None else None
+    if change is None:
+        return
+    shown: Iterator[Mapping[str, Any]] = (
+        one for one in before.get("changes") or () if one.get("id") == change.id
+    )
+    told = len(next(shown, {}).get("measured") or ())
+    for found in change.measured[told:]:
+        yield events.change_measured(_after(change), measured_text(change, found))
+
+
+def new_drifts(view: View, before: Mapping[str, Any]) -> tuple[Drift, ...]:
+    """What somebody else changed since the status `before` was written."""
+    shown = {one.get("key"): one for one in before.get("inForce") or ()}
+    return tuple(one for one in view.drifts if not _told(one, shown.get(one.key)))
+
+
+def _told(drift: Drift, shown: Mapping[str, Any] | None) -> bool:
+    """Whether the status shows the entry as it is now."""
+    if drift.entry is None or shown is None:
+        return drift.entry is None and shown is None
+    return bool(shown.get("value") == shown_value(drift.entry))
+
+
+def _drift(view: View, before: Mapping[str, Any]) -> Iterator[Event]:
+    if found := new_drifts(view, before):
+        yield events.targets_drifted("; ".join(one.text() for one in found))
 
 
 def _conflict(view: View) -> Iterator[Event]:
@@ -84,6 +130,15 @@ def _faults(view: View, before: Mapping[str, Any], after: Mapping[str, Any]) -> 
         yield events.degraded("; ".join(fault.message for fault in others))
     if _status(before, "Degraded") == "True" and _status(after, "Degraded") == "False":
         yield events.recovered()
+
+
+def _ladder(view: View, before: Mapping[str, Any]) -> Iterator[Event]:
+    if view.decision is None:
+        return
+    ladder = view.decision.ladder
+    was = (before.get("ladder") or {}).get("step", Step.NORMAL.word)
+    if was != ladder.step.word:
+        yield events.ladder_changed(ladder.step.word, "; ".join(ladder.causes))
 
 
 def _checkpoint(view: View) -> Iterator[Event]:

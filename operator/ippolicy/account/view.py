@@ -8,6 +8,9 @@ from ippolicy.act.checkpoints import NO_CHECKPOINT, CheckpointState
 from ippolicy.act.outcome import Outcome
 from ippolicy.act.rollout import RolloutState
 from ippolicy.api import IPPolicy
+from ippolicy.decide.drift import Drift, drifts
+from ippolicy.decide.gates import wish_gate
+from ippolicy.decide.method import Way
 from ippolicy.decide.subnets.ahead import Ahead
 from ippolicy.decide.types import Decision
 from ippolicy.facts import Change, ChangePhase, Record, Snapshot
@@ -24,7 +27,7 @@ class View:
     out. `rollout` says how far the change under way is, if there is one. `min_coverage` is the
     share of metrics endpoints that must have been read. `left_behind` names the DaemonSet that the
     policy was about before, while its originals are not back yet. `checkpoint` is how the kept
-    demand stands.
+    demand stands. `way` is how a change would reach aws-node, None while no DaemonSet is known.
     """
 
     policy: IPPolicy
@@ -38,6 +41,7 @@ class View:
     min_coverage: float = 0.8
     left_behind: str | None = None
     checkpoint: CheckpointState = NO_CHECKPOINT
+    way: Way | None = None
 
     @property
     def now_s(self) -> float:
@@ -50,6 +54,14 @@ class View:
         if self.outcome is not None and self.outcome.change is not None:
             return self.outcome.change
         return self.record.last_change if self.record is not None else None
+
+    @property
+    def drifts(self) -> tuple[Drift, ...]:
+        """What somebody else changed of what was set here; none while a change is under way, and of
+        a policy that is not to set anything."""
+        if self.change_under_way is not None or wish_gate(self.policy) is not None:
+            return ()
+        return drifts(self.record, self.snapshot.daemon_set)
 
     @property
     def change_under_way(self) -> Change | None:

@@ -13,6 +13,11 @@
     requests.py   one request to the API server, with its errors in our own words
     records.py    the ConfigMap that a record lives in
     daemonset.py  reading and writing the DaemonSet
+    eks/          the EKS add-on: its configuration values, its holders, its API
+    writers/      the two ways to write, behind one interface, and how far an update has come
+    ways.py       which of them is taken
+    ending.py     how what was changed comes to its end: put back, left, or handed over
+    pacing.py     how maxUnavailable is put back that was lowered for a rollout
     actor.py      the order of it all, so that a death at any moment loses nothing
 """
 

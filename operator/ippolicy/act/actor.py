@@ -12,6 +12,11 @@ is the same with the values in force: no second apply. A death after 2 or 3 whil
 leaves a record whose originals are already there: nothing is sent again, the record goes.
 A write that the API server refused is taken out of the record again; one that nobody knows the end
 of is left as an intent, and no other change starts until it is certain.
+
+Applying and putting back are a writer's work, see `act.writers`. What goes through the EKS add-on
+ends long after it was sent: until the DaemonSet shows it the change is an intent with the id of its
+update, and putting back is asked for again until EKS is through. When a policy is given another
+method, the former writer puts its originals back first; the record and its past stay.
 """
 
 from __future__ import annotations
@@ -19,11 +24,13 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ippolicy.act import history
 from ippolicy.act.daemonset import DaemonSetWriter, check_container
-from ippolicy.act.env import env_patch, restoring_patch
+from ippolicy.act.eks.client import AddonApi, EksClient
+from ippolicy.act.ending import Ending
 from ippolicy.act.guards import (
     NoEffect,
     check_nothing_in_doubt,
@@ -32,13 +39,19 @@ from ippolicy.act.guards import (
 )
 from ippolicy.act.live import Live
 from ippolicy.act.outcome import Outcome, OutcomeKind, outcome_of
-from ippolicy.act.ownership import check_ownership, must_force
-from ippolicy.act.records import RecordStore, StoredRecord, record_name
-from ippolicy.act.restoring import restoration
-from ippolicy.api import IPPolicy
+from ippolicy.act.pacing import Pacing
+from ippolicy.act.records import RecordStore, StoredRecord
+from ippolicy.act.ways import Ways
+from ippolicy.act.writers import Plan, Sent, Writer
+from ippolicy.act.writers.addon import AddonWriter
+from ippolicy.act.writers.daemonset import ApplyWriter
+from ippolicy.act.writers.updates import UpdateFailed, accepted, failed_just_now
+from ippolicy.api import IPPolicy, Method
+from ippolicy.decide.method import WRITERS, Way
 from ippolicy.decide.types import Decision, Verdict
-from ippolicy.errors import ActError, DaemonSetMissing, IPPolicyError
-from ippolicy.facts import Change, ChangePhase, DaemonSetFacts, DaemonSetRef, Record
+from ippolicy.errors import ActError, IPPolicyError
+from ippolicy.facts import Change, DaemonSetFacts, DaemonSetRef, Record
+from ippolicy.facts import Writer as WriterKind
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
@@ -50,12 +63,32 @@ class Actor:
     Calls block and are to be made from a thread. Every request has a timeout and is sent once.
     """
 
-    def __init__(self, api_client: ApiClient, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        api_client: ApiClient,
+        clock: Callable[[], float] = time.time,
+        addons: AddonApi | None = None,
+    ) -> None:
+        """`addons` is how EKS is asked; by default for the cluster that the nodes name."""
         from kubernetes.client import AppsV1Api, CoreV1Api
 
-        self._records = RecordStore(CoreV1Api(api_client))
+        core = CoreV1Api(api_client)
+        self._records = RecordStore(core)
         self._daemon_sets = DaemonSetWriter(AppsV1Api(api_client), clock)
+        api = addons or EksClient(core)
+        writers: tuple[Writer, ...] = (
+            ApplyWriter(self._daemon_sets),
+            AddonWriter(self._daemon_sets, api),
+        )
+        self._writers = {writer.kind: writer for writer in writers}
+        self._ways = Ways(api, clock)
+        self._ending = Ending(self._records, self._daemon_sets, self._writers, clock)
+        self._pacing = Pacing(self._records, self._daemon_sets)
         self._clock = clock
+
+    def way(self, policy: IPPolicy, facts: DaemonSetFacts, record: Record | None) -> Way:
+        """By which method a change would be made now, and why. Raises nothing."""
+        return self._ways.way(policy, facts, record)
 
     def carry_out(
         self,
@@ -66,7 +99,7 @@ class Actor:
         decided_on: DaemonSetFacts,
         now_s: float,
     ) -> Outcome:
-        """Put the decided env in force in one apply, if all is as it was when it was decided.
+        """Put the decided env in force in one write, if all is as it was when it was decided.
 
         Raises nothing of this project: every error is an Outcome.
         """
@@ -77,10 +110,35 @@ class Actor:
         except IPPolicyError as error:
             return outcome_of(error)
 
-    def follow(self, ref: DaemonSetRef, facts: DaemonSetFacts | None) -> Record | None:
+    def follow(
+        self, ref: DaemonSetRef, facts: DaemonSetFacts | None, *, may_write: bool = True
+    ) -> Record | None:
         """The record of a DaemonSet with its open change brought up to date, None without one.
 
-        An intent that a death left behind is settled on a fresh read, a rollout on `facts`.
+        An intent that a death left behind is settled on a fresh read, a rollout on `facts`. An
+        update of the EKS add-on that failed is undone only where the policy `may_write`.
+
+        Raises:
+            RecordUnreadable: the record is there and cannot be trusted.
+            UpdateFailed: EKS could not carry out the open change; said once, it is recorded.
+            ActError: a server did not answer, or somebody else wrote at the same time.
+        """
+        stored = self._records.read(ref)
+        if stored is None:
+            return None
+        record, before = stored.record, stored.record.last_change
+        if facts is not None and before is not None:
+            writer = self._writers[before.writer]
+            now_s = self._clock()
+            record = writer.follow(ref, record, facts, now_s=now_s, may_write=may_write)
+        if record != stored.record:
+            self._records.write(ref, record, over=stored)
+        if why := failed_just_now(record, before):
+            raise UpdateFailed(f"{why}: the former values are put back")
+        return record
+
+    def note(self, ref: DaemonSetRef, change: Callable[[Record], Record]) -> Record | None:
+        """The record of a DaemonSet after the pure `change` of it was written; None without one.
 
         Raises:
             RecordUnreadable: the record is there and cannot be trusted.
@@ -89,15 +147,19 @@ class Actor:
         stored = self._records.read(ref)
         if stored is None:
             return None
-        record, now_s = stored.record, self._clock()
-        last = record.last_change
-        if last is not None and last.phase is ChangePhase.INTENDED and facts is not None:
-            record = history.settle(record, self._daemon_sets.read(ref), now_s=now_s)
-        if facts is not None:
-            record = history.advance(record, facts, now_s=now_s)
+        record = change(stored.record)
         if record != stored.record:
             self._records.write(ref, record, over=stored)
         return record
+
+    def put_back_pace(self, ref: DaemonSetRef) -> Record | None:
+        """The record after maxUnavailable, which was lowered for a rollout, was put back.
+
+        Raises:
+            RecordUnreadable: the record is there and cannot be trusted.
+            ActError: the API server did not answer, or the DaemonSet changed at the same time.
+        """
+        return self._pacing.put_back(ref)
 
     def restore(self, ref: DaemonSetRef) -> Outcome:
         """Put the originals back, let go of the fields and delete the record.
@@ -105,7 +167,7 @@ class Actor:
         For a policy that is deleted while no other acts on this DaemonSet. May be called again at
         any time; `Outcome.settled` says whether the policy may go.
         """
-        return self._end(ref, self._put_back)
+        return self._ending.restore(ref)
 
     def retain(self, ref: DaemonSetRef) -> Outcome:
         """Leave the values in force, let go of the fields and delete the record.
@@ -113,7 +175,7 @@ class Actor:
         The fields are let go since their holder goes: else whoever sets them next by server-side
         apply would meet a conflict with a manager that is no longer there.
         """
-        return self._end(ref, _leave)
+        return self._ending.retain(ref)
 
     def _carry_out(
         self,
@@ -126,7 +188,14 @@ class Actor:
         live = self._daemon_sets.read(ref)
         stored = self._settled(ref, live, now_s)
         record = stored.record if stored else None
-        if live.has(decision.env):
+        way = self.way(policy, live.facts, record)
+        if way.method is Method.NONE:
+            return Outcome(OutcomeKind.NOTHING, way.reason)
+        writer = self._writers[WRITERS[way.method]]
+        if stored and stored.record.originals and stored.record.writer is not writer.kind:
+            return self._ending.hand_over(ref, stored, writer.kind, way)
+        found = writer.find(live)
+        if writer.in_force(found, decision.env):
             return Outcome(
                 OutcomeKind.IN_PLACE,
                 f"DaemonSet {ref} has the values already: nothing was sent",
@@ -135,16 +204,12 @@ class Actor:
         check_container(live.facts)
         check_unchanged(live.facts, decided_on)
         check_nothing_in_doubt(ref, record)
-        check_ownership(live, decision.env, policy.spec.apply.take_over)
-        entries = env_patch(live, decision.env)
-        change = history.intended(
-            live, decision.env, policy=policy.name, reason=decision.reason.value, now_s=now_s
-        )
+        plan = writer.plan(found, decision, record, policy.spec.apply.take_over)
+        change = history.intended(live, decision, policy=policy.name, now_s=now_s)
         begun = history.begin(record, live, change, policy_uid=policy.uid)
-        intent = self._records.write(ref, begun, over=stored)
+        intent = self._records.write(ref, _planned(begun, writer, plan), over=stored)
         try:
-            after = self._daemon_sets.apply(live, entries, force=must_force(live, decision.env))
-            return self._written(ref, intent, live, after)
+            return self._written(ref, intent, live, plan.send())
         except ActError as error:
             if not may_have_been_written(error):
                 self._undo(ref, intent, former=stored)
@@ -153,15 +218,19 @@ class Actor:
     def _settled(self, ref: DaemonSetRef, live: Live, now_s: float) -> StoredRecord | None:
         """The record, with an intent that a death left behind settled, on the cluster too."""
         stored = self._records.read(ref)
-        if stored is None:
-            return None
+        if stored is None or stored.record.writer is not WriterKind.DAEMON_SET:
+            return stored
         record = history.settle(stored.record, live, now_s=now_s)
         return stored if record == stored.record else self._records.write(ref, record, over=stored)
 
     def _written(
-        self, ref: DaemonSetRef, intent: StoredRecord, before: Live, after: Live
+        self, ref: DaemonSetRef, intent: StoredRecord, before: Live, sent: Sent
     ) -> Outcome:
-        change = intent.record.changes[-1]
+        change, after = intent.record.changes[-1], sent.live
+        if after is None:
+            record = accepted(intent.record, sent.update_id)
+            message = f"EKS add-on vpc-cni: {_pairs(change, change.after)}, update {sent.update_id}"
+            return self._recorded(ref, intent, record, message)
         values = {key: after.facts.literal_env().get(key) for key in change.after}
         if after.facts.generation == before.facts.generation:
             raise NoEffect(
@@ -170,6 +239,11 @@ class Actor:
             )
         record = history.rolling(intent.record, generation=after.facts.generation, after=values)
         message = f"DaemonSet {ref}: {_pairs(change, values)}, generation {after.facts.generation}"
+        return self._recorded(ref, intent, record, message)
+
+    def _recorded(
+        self, ref: DaemonSetRef, intent: StoredRecord, record: Record, message: str
+    ) -> Outcome:
         try:
             self._records.write(ref, record, over=intent)
         except ActError as error:  # the change stands; `follow` finds it by the intent
@@ -190,50 +264,18 @@ class Actor:
             else:
                 self._records.write(ref, former.record, over=intent)
 
-    def _end(self, ref: DaemonSetRef, settle_values: Callable[[Live, Record], str]) -> Outcome:
-        """End all that the record of `ref` tells of; `settle_values` sees to the values first."""
-        try:
-            stored = self._records.read(ref)
-            if stored is None:
-                return Outcome(OutcomeKind.NOTHING, f"DaemonSet {ref} was never changed")
-            live = self._read_own(ref, stored)
-            if live is None:
-                return self._forget(ref, stored)
-            check_nothing_in_doubt(ref, history.settle(stored.record, live, now_s=self._clock()))
-            done = settle_values(live, stored.record)
-            self._daemon_sets.release(ref, live.facts.uid)
-            self._records.delete(ref, stored)
-        except IPPolicyError as error:
-            return outcome_of(error)
-        return Outcome(OutcomeKind.RESTORED, f"DaemonSet {ref}: {done}")
 
-    def _put_back(self, live: Live, record: Record) -> str:
-        plan = restoration(live, record.originals)
-        if plan.needed(live):
-            self._daemon_sets.apply(live, restoring_patch(live, plan.put_back), force=False)
-        return plan.describe()
-
-    def _read_own(self, ref: DaemonSetRef, stored: StoredRecord) -> Live | None:
-        """The DaemonSet that the record is of, or None when that one is gone."""
-        try:
-            live = self._daemon_sets.read(ref)
-        except DaemonSetMissing:
-            return None
-        same = live.facts.uid == stored.record.daemon_set_uid
-        return live if same and live.facts.has_container else None
-
-    def _forget(self, ref: DaemonSetRef, stored: StoredRecord) -> Outcome:
-        self._records.delete(ref, stored)
-        return Outcome(
-            OutcomeKind.NOTHING,
-            f"DaemonSet {ref} is not the one that was changed, or is gone: nothing to put back, "
-            f"ConfigMap {record_name(ref)} was removed",
-        )
-
-
-def _leave(live: Live, record: Record) -> str:
-    kept = sorted(key for key in record.originals if live.value_is_ours(key))
-    return f"{', '.join(kept) or 'nothing of ours'} left in force, as onDelete Retain asks"
+def _planned(begun: Record, writer: Writer, plan: Plan) -> Record:
+    """The record to be written before a plan is sent, with what the plan knows better."""
+    last = replace(begun.changes[-1], writer=writer.kind)
+    if plan.before is not None:
+        last = replace(last, before=plan.before)
+    originals = begun.originals if plan.originals is None else plan.originals
+    changes = (*begun.changes[:-1], last)
+    was = begun.max_unavailable or plan.max_unavailable
+    return replace(
+        begun, originals=originals, changes=changes, writer=writer.kind, max_unavailable=was
+    )
 
 
 def _pairs(change: Change, values: Mapping[str, str | None]) -> str:

@@ -15,6 +15,8 @@ from ippolicy.facts.daemonset import CONTAINER, FIELD_MANAGER
 
 # The DaemonSet's status moves while it rolls, and with it the version that a write must name.
 RELEASE_TRIES = 3
+_Left = Callable[[Live], list[Mapping[str, Any]] | None]
+"""The managedFields that are left of a DaemonSet, None where there is nothing to let go of."""
 
 
 class DaemonSetWriter:
@@ -44,13 +46,21 @@ class DaemonSetWriter:
             raise
         return self._live(ref, raw)
 
-    def apply(self, live: Live, entries: Sequence[dict[str, Any]], *, force: bool) -> Live:
+    def apply(
+        self,
+        live: Live,
+        entries: Sequence[dict[str, Any]],
+        *,
+        force: bool,
+        max_unavailable: str | None = None,
+    ) -> Live:
         """Apply the env entries in one server-side apply; the DaemonSet as it then is.
 
         It holds for the object that was read and no other: `uid` and `resourceVersion` make the
         API server refuse it for one that changed since, and keep it from creating one. The
         container is named even when no entry is: an apply that leaves it out would remove it
-        where nobody else claims it. Selectors and all the rest are never sent.
+        where nobody else claims it. `max_unavailable` is sent along where it is given, or ours from
+        before. Selectors and all the rest are never sent.
 
         Raises:
             FieldConflict: another manager holds an entry, and `force` is false.
@@ -69,7 +79,8 @@ class DaemonSetWriter:
                 "resourceVersion": facts.resource_version,
             },
             "spec": {
-                "template": {"spec": {"containers": [{"name": CONTAINER, "env": list(entries)}]}}
+                "template": {"spec": {"containers": [{"name": CONTAINER, "env": list(entries)}]}},
+                **_strategy(live, max_unavailable),
             },
         }
         try:
@@ -87,6 +98,20 @@ class DaemonSetWriter:
             raise conflict_error(ref, error.owners) from error
         return self._live(ref, raw)
 
+    def let_go_of_max_unavailable(self, ref: DaemonSetRef, uid: str) -> None:
+        """Let go of maxUnavailable alone, and leave its value as it is; as `release` does.
+
+        Raises:
+            FactsChanged: the object kept changing.
+        """
+        self._let_go(
+            ref,
+            uid,
+            lambda live: (
+                live.managed_fields_without_strategy() if live.holds_max_unavailable else None
+            ),
+        )
+
     def release(self, ref: DaemonSetRef, uid: str) -> None:
         """Let go of every field, and leave every value as it is; no pod restarts by it.
 
@@ -97,18 +122,26 @@ class DaemonSetWriter:
         Raises:
             FactsChanged: the object kept changing.
         """
+        self._let_go(
+            ref,
+            uid,
+            lambda live: live.managed_fields_without_ours() if live.holds_anything else None,
+        )
+
+    def _let_go(self, ref: DaemonSetRef, uid: str, left: _Left) -> None:
         for _ in range(RELEASE_TRIES - 1):
             with contextlib.suppress(FactsChanged):
-                return self._release(ref, uid)
-        return self._release(ref, uid)
+                return self._try_to_let_go(ref, uid, left)
+        return self._try_to_let_go(ref, uid, left)
 
-    def _release(self, ref: DaemonSetRef, uid: str) -> None:
+    def _try_to_let_go(self, ref: DaemonSetRef, uid: str, left: _Left) -> None:
         try:
             live = self.read(ref)
         except DaemonSetMissing:
             return
-        if live.facts.uid == uid and live.holds_anything:
-            self._remove_our_claims(live)
+        managed_fields = left(live) if live.facts.uid == uid else None
+        if managed_fields is not None:
+            self._replace_managed_fields(live, managed_fields)
 
     def _live(self, ref: DaemonSetRef, raw: Mapping[str, Any]) -> Live:
         try:
@@ -119,13 +152,15 @@ class DaemonSetWriter:
                 "that the configured server is a Kubernetes API"
             ) from error
 
-    def _remove_our_claims(self, live: Live) -> None:
+    def _replace_managed_fields(
+        self, live: Live, managed_fields: Sequence[Mapping[str, Any]]
+    ) -> None:
         facts = live.facts
         body = {
             "metadata": {
                 "uid": facts.uid,
                 "resourceVersion": facts.resource_version,
-                "managedFields": live.managed_fields_without_ours(),
+                "managedFields": list(managed_fields),
             }
         }
         send(
@@ -150,6 +185,17 @@ def check_container(facts: DaemonSetFacts) -> None:
             f"DaemonSet {facts.ref} has no container {CONTAINER}: point spec.daemonSetRef at the "
             "one that runs the VPC CNI"
         )
+
+
+def _strategy(live: Live, max_unavailable: str | None) -> dict[str, Any]:
+    """The updateStrategy to be sent: what is ours and left out would be set to its default."""
+    value = max_unavailable
+    if value is None and live.holds_max_unavailable:
+        value = live.facts.rollout.max_unavailable
+    if value is None:
+        return {}
+    at_once: int | str = int(value) if value.isdecimal() else value
+    return {"updateStrategy": {"rollingUpdate": {"maxUnavailable": at_once}}}
 
 
 def _missing(ref: DaemonSetRef) -> DaemonSetMissing:

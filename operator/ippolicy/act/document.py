@@ -145,6 +145,7 @@ class _BackOff(_Part):
 class _Ledger(_Part):
     saved_address_s: float = 0.0
     until_s: _Time | None = None
+    since_s: _Time | None = None
 
 
 class _Change(_Part):

@@ -7,44 +7,51 @@ change, whoever asks for it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
-from ippolicy.act.live import Live
-from ippolicy.api import EnvKey
-from ippolicy.errors import ActError
+from ippolicy.act.live import Live, Wanted
+from ippolicy.decide.safe_env import check_growth, check_start, check_values
 from ippolicy.facts import EnvEntry
-from ippolicy.ipamd import PoolSettings, check_entry_point
-
-TARGET_KEYS = frozenset(key.value for key in EnvKey)
-
-_COUNT = re.compile(r"0|[1-9][0-9]{0,8}", re.ASCII)
-_PREFIX_DELEGATION = "ENABLE_PREFIX_DELEGATION"
 
 
-def env_patch(live: Live, wanted: Mapping[str, str]) -> list[dict[str, Any]]:
+def env_patch(live: Live, wanted: Wanted) -> list[dict[str, Any]]:
     """Env entries of one server-side apply that puts the wanted values in force.
 
-    `wanted` maps env key -> value. What we named before is named again, since an apply takes back
-    all that it no longer names; what others hold with the very value that is wanted is not named.
+    `wanted` maps env key -> value, None for removed. What we named before is named again, since an
+    apply takes back all that it no longer names: so an entry of ours goes. What others hold with
+    the very value that is wanted is not named.
 
     Raises:
         ActError: a key is not a warm target, a value is not a count, or the resulting environment
             has MINIMUM_IP_TARGET without WARM_IP_TARGET.
         EntryPointRefused: the container's entry point would exit 1 with the resulting environment.
     """
-    _check_values(wanted)
-    result = dict(live.facts.env) | {key: EnvEntry(value) for key, value in wanted.items()}
-    _check_start(result)
-    _check_growth(result)
+    check_result(live, wanted)
     entries: dict[str, dict[str, Any]] = {}
     for key in _in_order(live, wanted):
-        if key in wanted and not _is_theirs(live, key, wanted[key]):
-            entries[key] = {"name": key, "value": wanted[key]}
-        elif live.named_by_us(key):
+        value = wanted.get(key)
+        if value is not None and not _is_theirs(live, key, value):
+            entries[key] = {"name": key, "value": value}
+        elif live.named_by_us(key) and (value is not None or key not in wanted):
             entries[key] = as_it_is(live, key)
     return list(entries.values())
+
+
+def check_result(live: Live, wanted: Wanted) -> None:
+    """Refuse values with which aws-node would not start, or leave pods without addresses.
+
+    Raises:
+        ActError, EntryPointRefused: as `env_patch`.
+    """
+    check_values(wanted)
+    result = dict(live.facts.env)
+    for key, value in wanted.items():
+        result.pop(key, None)
+        if value is not None:
+            result[key] = EnvEntry(value)
+    check_start(result)
+    check_growth(result)
 
 
 def restoring_patch(live: Live, originals: Mapping[str, EnvEntry | None]) -> list[dict[str, Any]]:
@@ -69,8 +76,13 @@ def restoring_patch(live: Live, originals: Mapping[str, EnvEntry | None]) -> lis
         else:
             result[key] = original
             entries.append(_entry(key, original))
-    _check_start(result)
+    check_start(result)
     return entries
+
+
+def kept_entries(live: Live) -> list[dict[str, Any]]:
+    """Env entries of one server-side apply that changes none of them."""
+    return [as_it_is(live, key) for key in live.facts.env if live.named_by_us(key)]
 
 
 def as_it_is(live: Live, key: str) -> dict[str, Any]:
@@ -95,33 +107,3 @@ def _in_order(live: Live, keys: Mapping[str, Any]) -> list[str]:
     """All keys in the order of the live env, new ones last: an apply reorders what it names, and a
     template that differs in nothing else would still restart every aws-node."""
     return [*live.facts.env, *sorted(set(keys) - set(live.facts.env))]
-
-
-def _check_values(wanted: Mapping[str, str]) -> None:
-    for key, value in wanted.items():
-        if key not in TARGET_KEYS:
-            known = ", ".join(sorted(TARGET_KEYS))
-            raise ActError(f"{key} is not a warm target: only {known} are written")
-        if not _COUNT.fullmatch(value):
-            raise ActError(f"{key}={value!r} is not a count: only whole numbers from 0 are written")
-
-
-def _check_start(result: Mapping[str, EnvEntry]) -> None:
-    env = _literals(result)
-    check_entry_point(env)
-    flag = result.get(_PREFIX_DELEGATION)
-    if flag is not None and flag.value is None:  # it may be on: nobody here can tell
-        check_entry_point(env | {_PREFIX_DELEGATION: "true"})
-
-
-def _check_growth(result: Mapping[str, EnvEntry]) -> None:
-    targets = PoolSettings.from_env(_literals(result)).targets
-    if targets.minimum_ip > 0 and targets.warm_ip == 0:
-        raise ActError(
-            f"MINIMUM_IP_TARGET={targets.minimum_ip} without WARM_IP_TARGET would leave pods above "
-            "it without addresses for ever: set WARM_IP_TARGET to at least 1"
-        )
-
-
-def _literals(env: Mapping[str, EnvEntry]) -> dict[str, str]:
-    return {key: entry.value for key, entry in env.items() if entry.value is not None}

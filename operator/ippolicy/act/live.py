@@ -14,10 +14,12 @@ from typing import Any
 
 from ippolicy.facts import DaemonSetFacts, EnvEntry, read_daemon_set
 from ippolicy.facts.daemonset import FIELD_MANAGER, holds_value, owned_env
+from ippolicy.facts.managers import BEFORE_FIRST_APPLY
 
-# The API server makes this manager up, as holder of everything, at the first apply to an object
-# without any managedFields.
-BEFORE_FIRST_APPLY = "before-first-apply"
+_MAX_UNAVAILABLE = ("f:spec", "f:updateStrategy", "f:rollingUpdate", "f:maxUnavailable")
+
+Wanted = Mapping[str, str | None]
+"""Env key -> the value that is wanted there, None for no entry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +58,19 @@ class Live:
         """The managers other than us that hold the value."""
         return tuple(c.manager for c in self.claims.get(key, ()) if c.value and not c.ours)
 
-    def has(self, wanted: Mapping[str, str]) -> bool:
-        """Whether each of the wanted values is in force as a literal."""
-        return all(self.entry(key) == EnvEntry(value) for key, value in wanted.items())
+    def has(self, wanted: Wanted) -> bool:
+        """Whether each of the wanted values is in force as a literal, or absent for None."""
+        return all(self.entry(key) == literal(value) for key, value in wanted.items())
+
+    @property
+    def holds_max_unavailable(self) -> bool:
+        """Whether updateStrategy.rollingUpdate.maxUnavailable is what we set."""
+        at: Any = next((e.get("fieldsV1") or {} for e in self.managed_fields if _is_ours(e)), {})
+        for step in _MAX_UNAVAILABLE:
+            at = at.get(step)
+            if at is None:
+                return False
+        return True
 
     @property
     def holds_anything(self) -> bool:
@@ -72,6 +84,21 @@ class Live:
         list of one empty entry is how the API server is told to forget.
         """
         return [entry for entry in self.managed_fields if not _is_ours(entry)] or [{}]
+
+    def managed_fields_without_strategy(self) -> list[Mapping[str, Any]]:
+        """The managedFields that are left when we let go of all but the template."""
+        return [_without_strategy(e) if _is_ours(e) else e for e in self.managed_fields]
+
+
+def _without_strategy(entry: Mapping[str, Any]) -> dict[str, Any]:
+    fields = entry["fieldsV1"]
+    spec = {key: inner for key, inner in fields["f:spec"].items() if key != _MAX_UNAVAILABLE[1]}
+    return {**entry, "fieldsV1": {**fields, "f:spec": spec}}
+
+
+def literal(value: str | None) -> EnvEntry | None:
+    """The env entry with this literal, None for absent."""
+    return None if value is None else EnvEntry(value)
 
 
 def read_live(raw: Mapping[str, Any], *, read_at_s: float) -> Live:

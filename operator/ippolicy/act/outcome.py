@@ -18,6 +18,7 @@ class OutcomeKind(StrEnum):
     IN_PLACE = "InPlace"  # the values were already there; nothing was sent
     WRITTEN = "Written"
     RESTORED = "Restored"
+    UNDER_WAY = "UnderWay"  # the originals were sent, and EKS is at it
     CONFLICT = "Conflict"  # another manager owns an entry; nothing was changed
     FACTS_CHANGED = "FactsChanged"  # what was decided on had changed; nothing was sent
     FAILED = "Failed"

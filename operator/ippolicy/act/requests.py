@@ -78,7 +78,7 @@ def send(what: str, call: Callable[..., Any], *args: Any, **kwargs: Any) -> dict
             f"{what}: no answer from the API server ({type(error).__name__}): it will be looked at "
             "again"
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CallFailed(
             f"{what}: the answer is not JSON: check that the configured server is a Kubernetes API"
         ) from error

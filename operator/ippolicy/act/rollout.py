@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
-from ippolicy.facts import DaemonSetFacts
+from ippolicy.facts import DaemonSetFacts, Snapshot
+
+NAMED: Final = 5
 
 
 class RolloutPhase(StrEnum):
@@ -61,9 +66,15 @@ def rollout_state(
     generation: int,
     stuck_after_s: float,
     now_s: float,
+    left: Sequence[str] = (),
 ) -> RolloutState:
-    """Where the rollout of `generation` stands; STUCK after `stuck_after_s` without progress."""
+    """Where the rollout of `generation` stands; STUCK after `stuck_after_s` without progress.
+
+    `left` are the nodes whose pods the user is still to restart, as far as they are known.
+    """
     phase, message = _judge(facts, watch, generation, stuck_after_s, now_s)
+    if phase is RolloutPhase.BLOCKED and left:
+        message = f"{message}; {_names(left)}"
     rollout = facts.rollout
     return RolloutState(
         phase=phase,
@@ -89,16 +100,36 @@ def _judge(
     waiting = rollout.observed_generation < generation
     if waiting and not rollout.healthy:
         return RolloutPhase.UNHEALTHY, f"not started yet, and only {available}: look at its pods"
-    if idle_s >= stuck_after_s and rollout.strategy != "OnDelete":
+    if idle_s >= stuck_after_s and not rollout.on_delete:
         why = "the DaemonSet controller has not seen the change" if waiting else updated
         return RolloutPhase.STUCK, (
             f"{why}, {available}, no progress for {idle_s:.0f} s: look at its events and pods"
         )
     if waiting:
         return RolloutPhase.NOT_STARTED, "not started yet"
-    if rollout.strategy == "OnDelete" and rollout.updated < rollout.desired:
+    if rollout.on_delete and rollout.updated < rollout.desired:
         return RolloutPhase.BLOCKED, (
             f"{updated}, updateStrategy OnDelete: restart the other pods yourself, or set "
             "RollingUpdate"
         )
     return RolloutPhase.ROLLING, f"{updated}, {available}"
+
+
+def nodes_left(snapshot: Snapshot, written_at_s: float) -> list[str]:
+    """The nodes whose aws-node pod is older than a change that was written then."""
+    since_s = math.floor(written_at_s)  # objects tell their age in whole seconds
+    return sorted(node for node, made_s in snapshot.agents.items() if made_s < since_s)
+
+
+def begun_s(snapshot: Snapshot, written_at_s: float) -> float:
+    """When the first aws-node started with a change that was written then: at once, but where the
+    user restarts the pods himself."""
+    facts, since_s = snapshot.daemon_set, math.floor(written_at_s)
+    if facts is None or not facts.rollout.on_delete:
+        return written_at_s
+    return min((at_s for at_s in snapshot.agents.values() if at_s >= since_s), default=written_at_s)
+
+
+def _names(left: Sequence[str]) -> str:
+    more = f" and {len(left) - NAMED} more" if len(left) > NAMED else ""
+    return f"not yet on {', '.join(left[:NAMED])}{more}"

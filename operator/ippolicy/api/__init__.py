@@ -34,10 +34,12 @@ from ippolicy.api.spec import (
     PolicySpec,
     Subnets,
     SubnetSelector,
+    Urgent,
     WarmIPBounds,
     WarmPrefixBounds,
 )
 from ippolicy.api.validate import problems
+from ippolicy.api.windows import Window
 
 __all__ = [
     "API_VERSION",
@@ -67,7 +69,9 @@ __all__ = [
     "SigV4",
     "SubnetSelector",
     "Subnets",
+    "Urgent",
     "WarmIPBounds",
     "WarmPrefixBounds",
+    "Window",
     "problems",
 ]

@@ -7,8 +7,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.alias_generators import to_camel
+
 from ippolicy.api.spec import PAUSED_ANNOTATION, PolicySpec
-from ippolicy.api.validate import problems, read_spec
+from ippolicy.api.validate import problems, read_spec, without_nulls
 from ippolicy.errors import InvalidPolicy
 
 
@@ -40,18 +43,39 @@ class IPPolicy:
         Raises:
             InvalidPolicy: the object breaks a rule of the CRD; the message names each field.
         """
-        metadata = raw.get("metadata") or {}
-        name = metadata.get("name") or ""
+        metadata = _metadata(raw)
         found = problems(raw)
         if found:
-            raise InvalidPolicy(f"IPPolicy {name or 'without a name'}: {'; '.join(found)}")
-        created = metadata.get("creationTimestamp")
+            raise InvalidPolicy(f"IPPolicy {metadata.name or 'without a name'}: {'; '.join(found)}")
+        created = metadata.creation_timestamp
         return cls(
-            name=name,
-            uid=metadata.get("uid") or "",
-            generation=int(metadata.get("generation") or 0),
-            created_at_s=datetime.fromisoformat(created).timestamp() if created else 0.0,
-            annotations=dict(metadata.get("annotations") or {}),
-            deleting=metadata.get("deletionTimestamp") is not None,
+            name=metadata.name,
+            uid=metadata.uid,
+            generation=metadata.generation,
+            created_at_s=created.timestamp() if created else 0.0,
+            annotations=metadata.annotations,
+            deleting=metadata.deletion_timestamp is not None,
             spec=read_spec(raw),
         )
+
+
+class _Metadata(BaseModel):
+    """The part of an object's metadata that counts; a YAML file may have anything there."""
+
+    model_config = ConfigDict(alias_generator=to_camel)
+
+    name: str = ""
+    uid: str = ""
+    generation: int = 0
+    creation_timestamp: datetime | None = None
+    annotations: dict[str, str] = {}
+    deletion_timestamp: datetime | None = None
+
+
+def _metadata(raw: Mapping[str, Any]) -> _Metadata:
+    try:
+        return _Metadata.model_validate(without_nulls(raw.get("metadata") or {}))
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        path = ".".join(map(str, ("metadata", *fault["loc"])))
+        raise InvalidPolicy(f"IPPolicy: {path}: {fault['msg']}: correct it") from error

@@ -22,7 +22,7 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import PydanticCustomError, core_schema
 
-from ippolicy.api.quantities import DURATION_PATTERN, Duration
+from ippolicy.api.quantities import DURATION_PATTERN, SHARE_PATTERN, Duration
 
 VALIDATIONS = "x-kubernetes-validations"
 _INITIALS = {"ip": "IP", "ec2": "EC2", "eni": "ENI", "enis": "ENIs", "uid": "UID", "id": "ID"}
@@ -99,6 +99,13 @@ def matches(pattern: str, message: str) -> Rule:
         message=message,
         holds=lambda value: compiled.fullmatch(value) is not None,
     )
+
+
+SHARE_RULE = Rule(
+    cel=f"self.matches('{SHARE_PATTERN}')",
+    message="must be a share from 0% to 100%, such as 0.5%",
+    holds=lambda value: value.fraction <= 1.0,
+)
 
 
 @dataclass(frozen=True, slots=True)

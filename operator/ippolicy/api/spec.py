@@ -13,8 +13,9 @@ from typing import Annotated, ClassVar
 from pydantic import Field, Strict, StringConstraints
 
 from ippolicy.api.prometheus import Prometheus
-from ippolicy.api.quantities import DURATION_PATTERN, SHARE_PATTERN, Duration, Share
-from ippolicy.api.rules import UNIQUE, Part, Rule, matches, span
+from ippolicy.api.quantities import DURATION_PATTERN, Duration, Share
+from ippolicy.api.rules import SHARE_RULE, UNIQUE, Part, Rule, matches, span
+from ippolicy.api.windows import MAX_WINDOWS, Window
 
 GROUP = "ippolicy.dev"
 VERSION = "v1alpha1"
@@ -46,7 +47,16 @@ class Method(StrEnum):
 
     AUTO = "Auto"
     DAEMON_SET = "DaemonSet"
+    EKS_ADDON = "EKSAddon"
     NONE = "None"
+
+
+class Urgent(StrEnum):
+    """What may pass change.windows and change.cooldown under pressure."""
+
+    GROW = "Grow"
+    ANY = "Any"
+    NEVER = "Never"
 
 
 class OnDelete(StrEnum):
@@ -83,11 +93,6 @@ _OBJECT_NAME = matches(
 )
 _SUBNET_ID = matches(
     "subnet-[0-9a-f]{8,17}", "must be a subnet id such as subnet-0123456789abcdef0"
-)
-_SHARE_RULE = Rule(
-    cel=f"self.matches('{SHARE_PATTERN}')",
-    message="must be a share from 0% to 100%, such as 0.5%",
-    holds=lambda value: value.fraction <= 1.0,
 )
 _ORDERED = Rule(
     cel="self.min <= self.max",
@@ -127,7 +132,7 @@ class Objective(Part):
     goal: Goal = Goal.BALANCED
     """Preset of the two limits: SaveAddresses (2%, 120), Balanced (0.5%, 60), FastStart (0.1%, 30).
     """
-    max_delayed_starts: Annotated[Share, _SHARE_RULE] | None = None
+    max_delayed_starts: Annotated[Share, SHARE_RULE] | None = None
     """Share of pod starts that may wait for an EC2 call, from 0% to 100%. The goal sets it when it
     is left out."""
     max_ec2_calls_per_minute: Annotated[Count, Field(ge=1, le=100_000)] | None = None
@@ -249,12 +254,12 @@ class SubnetSelector(Part):
 class Brake(Part):
     """When the choice moves toward fewer held addresses, whatever pod starts it delays.
 
-    It does so in steps, within the bounds, ahead of change.stabilization and of windows; and goes
-    back once no subnet has been short for an hour. A share of 0% or a time of 0s turns that part
-    off.
+    It does so in steps, within the bounds, ahead of change.stabilization, and of windows unless
+    change.urgent is Never; and goes back once no subnet has been short for an hour. A share of 0%
+    or a time of 0s turns that part off.
     """
 
-    free_below: Annotated[Share, _SHARE_RULE] = Share("10%")
+    free_below: Annotated[Share, SHARE_RULE] = Share("10%")
     """A subnet is short when a smaller share of its addresses is free, with the targets chosen."""
     exhausted_within: Annotated[Duration, span("0s", "168h")] = Duration("6h")
     """A subnet is short when it will likely be exhausted within this time, from 0s to 168h."""
@@ -272,10 +277,19 @@ class Subnets(Part):
     """Which subnets to account for. Empty: those that the nodes' ENIs are in."""
 
 
+class Rollback(Part):
+    """When a change that does harm is undone by itself."""
+
+    within: Annotated[Duration, span("0s", "24h")] = Duration("15m")
+    """How long after its rollout a change is watched, besides while it rolls, from 0s to 24h: late
+    starts, refused EC2 calls or missing aws-node pods put the former values back. 0s turns it
+    off."""
+
+
 class ChangePolicy(Part):
     """When the settings in force may be changed."""
 
-    min_saving: Annotated[Share, _SHARE_RULE] = Share("5%")
+    min_saving: Annotated[Share, SHARE_RULE] = Share("5%")
     """Least share of the addresses held now that a change must save in the mean over the day after
     it, its rollout counted in: it restarts every aws-node."""
     stabilization: Annotated[Duration, span("0s", "24h")] = Duration("30m")
@@ -285,14 +299,34 @@ class ChangePolicy(Part):
     max_per_day: Annotated[Count, Field(ge=1, le=48)] = 2
     """Most changes in any 24 hours. With 2 or more, targets may go by the time of day, where that
     repays the restarts; see demand.window."""
+    max_reapply: Annotated[Count, Field(ge=0, le=60)] = 3
+    """How often in any hour targets are set again that somebody else changed by hand, from 0 to 60.
+    Beyond that, and at once where EKS, Helm, a GitOps tool or a manifest sets them, the condition
+    Conflict names who does it."""
+    lower_max_unavailable: Annotated[bool, Strict()] = False
+    """Whether updateStrategy.rollingUpdate.maxUnavailable of the DaemonSet may be lowered for the
+    rollout of a change, where its restarts would make more EC2 calls a minute than the objective
+    allows. It is put back once the rollout is complete."""
+    windows: Annotated[tuple[Window, ...], Field(max_length=MAX_WINDOWS)] = ()
+    """Times in which a change may start, at most 20; none given is any time. What has started goes
+    on past the end. With windows, targets do not go by the time of day."""
+    urgent: Urgent = Urgent.GROW
+    """What may pass windows and cooldown under pressure, which is: pods start late, as was measured
+    in the last hour, and the targets in force miss the objective; or the brake is on. Grow lets
+    growth pass, and the brake; Any lets every such change pass; Never none."""
+    rollback: Rollback = Rollback()
+    """When a change that does harm is undone by itself."""
 
 
 class Apply(Part):
     """How a setting reaches aws-node."""
 
     method: Method = Method.AUTO
-    """Auto picks the way that fits the cluster. DaemonSet patches the env of aws-node by
-    server-side apply. None writes nothing."""
+    """Auto picks the way that fits the cluster; status.writer says which and why. DaemonSet patches
+    the env of aws-node by server-side apply. EKSAddon merges the targets into the configuration
+    values of the EKS add-on vpc-cni, which then sets them. None writes nothing, and has the status
+    show them ready to be pasted. With another method, what was changed is put back first by the
+    former one."""
     take_over: Annotated[
         tuple[EnvKey, ...],
         Field(max_length=len(EnvKey)),

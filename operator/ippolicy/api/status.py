@@ -81,6 +81,33 @@ class Setting(Part):
     """Where the value comes from, when it is not literal."""
     owners: tuple[str, ...] = ()
     """Field managers that own the entry."""
+    kinds: tuple[str, ...] = ()
+    """Who these are, in the same order: Operator, EKS, Helm, ArgoCD, Flux, Terraform, Kubectl,
+    BeforeFirstApply or Unknown."""
+
+
+class Snippets(Part):
+    """The recommended targets, ready to be pasted where the env of aws-node comes from."""
+
+    helm: str
+    """Values of the chart aws-vpc-cni."""
+    addon: str
+    """Configuration values of the EKS add-on vpc-cni."""
+    terraform: str
+    """An argument of Terraform's aws_eks_addon."""
+    env: str
+    """Lines KEY=VALUE, as kubectl set env takes them."""
+
+
+class WriterStatus(Part):
+    """How a setting reaches aws-node."""
+
+    method: str
+    """DaemonSet, EKSAddon or None: what spec.apply.method says, or Auto has chosen."""
+    reason: str
+    """Why."""
+    snippets: Snippets | None = None
+    """With method None, the recommended targets for people to put in place."""
 
 
 class Effect(Part):
@@ -367,9 +394,60 @@ class PrefixModeStatus(Part):
     """Its preconditions."""
 
 
+class ForecastStatus(Part):
+    """What the model expects of some targets over the demand seen, for all nodes together."""
+
+    held: int
+    """Addresses held in the mean over time."""
+    low: int
+    """Least of the interval in which they are expected."""
+    high: int
+    """Most of it."""
+    delayed: str | None = None
+    """Share of pod starts that wait for EC2."""
+    calls_per_minute: str | None = None
+    """EC2 calls a minute that change something."""
+
+
+class MeasuredStatus(Part):
+    """What was found some time after a change was complete."""
+
+    after: str
+    """How long after: 15m, 1h or 1d."""
+    time: Timestamp
+    """When it was found."""
+    pods: int
+    """Pods in the mean over that time."""
+    held: int
+    """Addresses held in the mean over that time."""
+    expected: int | None = None
+    """What the model makes of the demand that there really was meanwhile."""
+    delayed: str | None = None
+    """Share of pod starts that waited for EC2; left out where nothing started."""
+    calls_per_minute: str | None = None
+    """EC2 calls a minute that change something."""
+    as_expected: bool | None = None
+    """Whether the addresses held are within the interval of what the model makes of it."""
+
+
+class SavedStatus(Part):
+    """What all changes together have saved."""
+
+    address_hours: int
+    """Addresses times hours that were not held, against what the model says the defaults of the
+    CNI (WARM_ENI_TARGET=1) would have held. Time that nobody watched does not count."""
+    since: Timestamp
+    """From when on it is counted."""
+
+
 class ChangeStatus(Part):
     """One change of the env of aws-node."""
 
+    id: str | None = None
+    """Name of the change, unique for its DaemonSet."""
+    kind: str | None = None
+    """Tune (targets that were chosen), Rollback (the former values, since a guard tripped) or
+    Reapply (chosen targets that somebody else had overwritten)."""
     time: Timestamp
     """When it was made."""
     phase: str
@@ -382,6 +460,30 @@ class ChangeStatus(Part):
     """Why."""
     took: str | None = None
     """How long the rollout took."""
+    basis: str | None = None
+    """What it was decided on: a digest of what the policy asks for, the targets then in force, and
+    the demand."""
+    binding: str | None = None
+    """The limit or bound that kept less from being held; of a rollback, what the guard said."""
+    rejected: tuple[str, ...] | None = None
+    """The options that came next, with their figures, at most 3."""
+    present: ForecastStatus | None = None
+    """What the model expected of the targets before it."""
+    predicted: ForecastStatus | None = None
+    """What the model expected of it."""
+    measured: tuple[MeasuredStatus, ...] | None = None
+    """What was found 15 minutes, an hour and a day after it was complete."""
+    undone: str | None = None
+    """The guard, with its figures, that had the former values put back."""
+
+
+class LadderStatus(Part):
+    """How far the facts are trusted to write on."""
+
+    step: str
+    """GrowOnly: only changes that hold more addresses are written. Frozen: none."""
+    causes: tuple[str, ...] = ()
+    """What called for the step lately, at most 5."""
 
 
 class PolicyStatus(Part):
@@ -402,6 +504,8 @@ class PolicyStatus(Part):
     """Nodes, pods and addresses."""
     in_force: tuple[Setting, ...] = ()
     """The env entries in the DaemonSet that make the warm pool, and who owns them."""
+    writer: WriterStatus | None = None
+    """How a setting reaches aws-node, and why so."""
     recommendation: RecommendationStatus | None = None
     """Targets for all nodes alike, and what they would do."""
     decision: DecisionStatus | None = None
@@ -418,6 +522,8 @@ class PolicyStatus(Part):
     """Free addresses of the tightest subnet, and its id."""
     zones: tuple[ZoneStatus, ...] = ()
     """Availability zones with subnets."""
+    ladder: LadderStatus | None = None
+    """How far the facts are trusted to write on; left out where all changes are written."""
     brake: BrakeStatus | None = None
     """How far the choice has moved toward fewer addresses because subnets are short."""
     dead_ends: tuple[DeadEndStatus, ...] = ()
@@ -426,5 +532,7 @@ class PolicyStatus(Part):
     """What prefix mode means for these nodes."""
     changes: tuple[ChangeStatus, ...] = ()
     """The last changes, newest first, at most 20."""
+    saved: SavedStatus | None = None
+    """What all changes together have saved."""
     traps: tuple[str, ...] = ()
     """Faults of the settings in force that leave pods without addresses, each with its fix."""

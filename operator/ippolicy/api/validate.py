@@ -45,7 +45,7 @@ def read_spec(raw: Mapping[str, Any]) -> PolicySpec:
         pydantic.ValidationError: the spec breaks a rule.
     """
     spec = raw.get("spec")
-    return PolicySpec.model_validate({} if spec is None else _without_nulls(spec))
+    return PolicySpec.model_validate({} if spec is None else without_nulls(spec))
 
 
 def problems(raw: Mapping[str, Any]) -> list[str]:
@@ -62,10 +62,10 @@ def problems(raw: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def _without_nulls(value: Any) -> Any:
+def without_nulls(value: Any) -> Any:
     """The API server drops the nulls of fields that are not nullable before it defaults them."""
     if isinstance(value, Mapping):
-        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+        return {key: without_nulls(item) for key, item in value.items() if item is not None}
     return value
 
 

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
+from typing import Final
 
 import click
 
 from ippolicy import __version__
-from ippolicy.cli.completion import completion
-from ippolicy.cli.explain import explain
-from ippolicy.cli.plan import plan
-from ippolicy.cli.restore import restore
-from ippolicy.cli.run import run
-from ippolicy.cli.simulate import simulate
+from ippolicy.cli.deferred import Deferred
 from ippolicy.errors import InvalidInput, InvalidPolicy, IPPolicyError, ModelError
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
@@ -30,44 +25,18 @@ def cli() -> None:
     """
 
 
-@cli.command(
-    epilog="""\b
-Examples:
-  ippolicy demo
-  ippolicy demo --speed 10 --json figures.json
-"""
-)
-@click.option(
-    "--json",
-    "json_file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Also write the figures to this file, as JSON.",
-)
-@click.option(
-    "--speed",
-    type=click.FloatRange(1, 20),
-    default=2.0,
-    show_default=True,
-    help="How many times faster than real time the sandbox's clock runs.",
-)
-def demo(json_file: Path | None, speed: float) -> None:
-    """Watch the operator cut the addresses that ten nodes hold.
-
-    Ten r5.xlarge nodes with 20 pods each hold 420 secondary addresses at the CNI's defaults. The
-    real operator runs against an embedded cluster and EC2 until about 220 are held; nothing
-    outside this machine is touched. Exits with 1 if the story does not come true.
-    """
-    try:
-        from ippolicy.sandbox.story import run_story
-    except ModuleNotFoundError as error:
-        raise click.ClickException(
-            f"the demo needs {error.name}: pip install 'ippolicy-operator[demo]'"
-        ) from error
-    sys.exit(run_story(json_file=json_file, speed=speed))
-
-
-for command in (run, restore, simulate, plan, explain, completion):
-    cli.add_command(command)
+COMMANDS: Final = {
+    "run": "Run the operator until SIGTERM or Ctrl-C.",
+    "demo": "Watch the operator cut the addresses that ten nodes hold.",
+    "restore": "Put back the env that aws-node had before the first change.",
+    "report": "Show what each change was to bring, and what it brought.",
+    "simulate": "Show what nodes would hold under any settings.",
+    "plan": "Find the best targets for a trace or a cluster.",
+    "explain": "Tell why the operator decided as it did.",
+    "completion": "Print the script that completes commands.",
+}
+for name, short_help in COMMANDS.items():
+    cli.add_command(Deferred(name, short_help))
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from typing import Any, Final
 import click
 import yaml
 
+from ippolicy.account.snippets import FORMATS, formatted
 from ippolicy.api import API_VERSION, KIND, IPPolicy
 from ippolicy.cli import planned
 from ippolicy.cli.bundles import from_cluster, from_file, source_options
@@ -26,13 +27,14 @@ from ippolicy.cli.options import (
 from ippolicy.cli.planning import Plan, inputs_of
 from ippolicy.cli.planning import plan as searched
 from ippolicy.cli.progress import progress
-from ippolicy.cli.targets import FORMATS, env_of, formatted
+from ippolicy.cli.targets import env_of
 from ippolicy.cli.traces import read_trace
 from ippolicy.decide.bundle import read
 from ippolicy.decide.decision import Inputs
 from ippolicy.errors import InvalidInput
 
 LIMITS_NOT_KEPT: Final = 3
+_POLICY_MAX_BYTES: Final = 1024 * 1024
 _DEFAULT_ENV: Final = {"WARM_ENI_TARGET": "1"}
 
 EXAMPLES = """\b
@@ -112,7 +114,7 @@ def plan(
     delayed starts.
     """
     check_picture(output, out)
-    policy = None if policy_file is None else _read_policy(policy_file)
+    policy = None if policy_file is None else read_policy(policy_file)
     if trace_file is not None:
         if name is not None or given["bundle_file"] is not None:
             raise InvalidInput("--trace takes no POLICY and no --bundle: choose one of the three")
@@ -170,10 +172,19 @@ def _of_bundle(
     return (inputs if policy is None else replace(inputs, policy=policy)), source
 
 
-def _read_policy(path: Path) -> IPPolicy:
+def read_policy(path: Path) -> IPPolicy:
+    """The policy in a YAML file.
+
+    Raises:
+        InvalidInput: the file cannot be read, or holds no policy.
+        InvalidPolicy: the policy breaks a rule of the CRD.
+    """
     try:
+        if path.stat().st_size > _POLICY_MAX_BYTES:
+            raise InvalidInput(f"{path} has more than {_POLICY_MAX_BYTES} bytes: it is no policy")
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    # PyYAML builds dates and numbers by Python's own means, and raises what these do.
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         cause = " ".join(str(error).split())
         raise InvalidInput(f"{path} cannot be read as YAML: {cause}") from error
     if not isinstance(raw, dict) or (raw.get("apiVersion"), raw.get("kind")) != (API_VERSION, KIND):

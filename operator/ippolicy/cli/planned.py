@@ -18,6 +18,7 @@ from ippolicy.decide.preconditions import State
 from ippolicy.decide.prefixes import PrefixAdvice
 from ippolicy.decide.profiles import Schedule
 from ippolicy.decide.question import Advice, Option, RunnerUp
+from ippolicy.decide.subnets.wayout import DeadEnd
 from ippolicy.ipamd import WarmTargets
 
 _MOST_OF_FRONT: Final = 8
@@ -66,6 +67,7 @@ def as_text(plan: Plan, source: str) -> str:
         _verdict(plan, fleet),
         _groups(plan),
         _prefix_mode(plan.prefix_mode),
+        _dead_ends(plan.inputs.dead_ends),
     ]
     return "\n\n".join("\n".join(part) for part in parts if part)
 
@@ -197,6 +199,20 @@ def _prefix_mode(advice: PrefixAdvice) -> list[str]:
     return [line for text in texts for line in sentence("", text)]
 
 
+def _dead_ends(ends: Sequence[DeadEnd]) -> list[str]:
+    """The subnets that no targets can save, with what else might."""
+    lines = []
+    for end in ends:
+        lines += sentence("NO TARGETS SAVE IT: ", end.text())
+        ways = sorted(end.ways, key=lambda way: not way.open)
+        lines += [
+            line
+            for way in ways
+            for line in sentence(f"  {'way out' if way.open else 'no way out'}: ", way.text)
+        ]
+    return lines
+
+
 def _cut(name: str) -> str:
     return name if len(name) <= 20 else f"{name[:19]}…"
 
@@ -218,6 +234,7 @@ def as_json(plan: Plan, source: str) -> str:
         "heldInterval": fleet.held_interval,
         "schedule": None if plan.schedule is None else as_data(plan.schedule),
         "prefixMode": as_data(plan.prefix_mode),
+        "deadEnds": as_data(plan.inputs.dead_ends),
         "unitsPlayed": plan.choice.units_played,
         "units": plan.choice.units,
         "choice": _data(plan, fleet.chosen),

@@ -12,7 +12,7 @@ from ippolicy.api import IPPolicy
 from ippolicy.cli.instances import InstanceType
 from ippolicy.decide.decision import Inputs, decide
 from ippolicy.decide.fleet import Fleet, together
-from ippolicy.decide.gate import Limits
+from ippolicy.decide.gates import Limits
 from ippolicy.decide.grid import candidates
 from ippolicy.decide.prefixes import PrefixAdvice, prefix_advice
 from ippolicy.decide.profiles import Schedule

@@ -94,7 +94,8 @@ def _by_time_of_day(
         question=searched.question,
         day=searched.day,
         window_s=spec.demand.window.seconds,
-        max_per_day=spec.change.max_per_day,
+        # A switch that is due cannot wait for a window.
+        max_per_day=1 if spec.change.windows else spec.change.max_per_day,
         min_saving=spec.change.min_saving.fraction,
         cooldown_s=spec.change.cooldown.seconds,
     )
@@ -120,6 +121,7 @@ def _by_time_of_day(
         meets=True,
         present_meets=plan.part.present_meets,
         plan=plan,
+        held_interval=None,
     ), searched
 
 
@@ -187,6 +189,7 @@ class _Room:
             present_meets=advice.present_met,
             calls_limit=ask.calls_limit,
             runners_up=advice.runners_up,
+            held_interval=advice.held_interval,
         )
 
     def _by_rule(

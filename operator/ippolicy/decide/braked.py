@@ -138,6 +138,7 @@ class _Steps:
             meets=targets == advice.targets and advice.meets,
             binding=BINDING,
             plan=None,
+            held_interval=None,
         )
 
     def _ask_at(self, step: int) -> Ask:

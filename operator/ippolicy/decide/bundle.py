@@ -261,6 +261,7 @@ def _public_daemon_set(facts: DaemonSetFacts) -> DaemonSetFacts:
         facts,
         env=env,
         owners={key: managers for key, managers in facts.owners.items() if key in env},
+        hands={key: hands for key, hands in facts.hands.items() if key in env},
         image=facts.image.rpartition("/")[2],
     )
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -23,7 +23,7 @@ from typing import Final
 
 from ippolicy.decide.max_pods import KubeletAdvice
 from ippolicy.decide.predict import settled_pods, shape_of
-from ippolicy.decide.subnets.placement import shares
+from ippolicy.decide.subnets.placement import shares, spread
 from ippolicy.facts import DaemonSetFacts, PrefixRoom, Snapshot
 from ippolicy.ipamd import PoolSettings
 from ippolicy.ipamd.steady import steady_state
@@ -154,8 +154,7 @@ def _room_check(needed: Mapping[str, int], rooms: Mapping[str, PrefixRoom]) -> C
 
 def _blocks_needed(snapshot: Snapshot, settings: PoolSettings, *, active: bool) -> dict[str, int]:
     """Subnet id -> /28s that its nodes do not have yet, with the pods of now."""
-    placed = shares(snapshot)
-    needed: dict[str, float] = defaultdict(float)
+    missing = []
     for node in snapshot.nodes:
         shape = shape_of(snapshot, node, prefixes=active)
         if shape is None or not shape.prefix_capable:
@@ -163,8 +162,8 @@ def _blocks_needed(snapshot: Snapshot, settings: PoolSettings, *, active: bool) 
         pool = snapshot.pools.get(node.name)
         has = 0 if pool is None else pool.prefixes
         wanted = steady_state(shape, settings, settled_pods(snapshot, node)).prefixes
-        for subnet_id, share in placed.get(node.name, {}).items():
-            needed[subnet_id] += share * max(0, wanted - has)
+        missing.append((node.name, max(0, wanted - has)))
+    needed = spread(shares(snapshot), missing)
     return {subnet_id: math.ceil(count) for subnet_id, count in needed.items()}
 
 

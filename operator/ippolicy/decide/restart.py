@@ -32,8 +32,8 @@ def change_calls(*, nodes: int, enis: int, enis_then: int) -> int:
     return restarts + resized + CALLS_TO_MAKE_AN_ENI * made + CALLS_TO_FREE_AN_ENI * freed
 
 
-def rollout_s(rollout: RolloutFacts) -> float:
-    """Seconds that a rollout of the DaemonSet takes, if nothing goes wrong.
+def pods_at_once(rollout: RolloutFacts) -> int:
+    """Pods that a rollout of the DaemonSet restarts at once, at least 1.
 
     A share in maxUnavailable is rounded up to whole pods, as the DaemonSet controller does. With
     maxUnavailable 0 (and maxSurge instead), one pod at a time is assumed.
@@ -43,5 +43,9 @@ def rollout_s(rollout: RolloutFacts) -> float:
         share = float(text.removesuffix("%"))
     except ValueError:
         share = 1.0
-    at_once = ceil(rollout.desired * share / 100) if text.endswith("%") else int(share)
-    return STEP_S * ceil(rollout.desired / max(1, at_once))
+    return max(1, ceil(rollout.desired * share / 100) if text.endswith("%") else int(share))
+
+
+def rollout_s(rollout: RolloutFacts) -> float:
+    """Seconds that a rollout of the DaemonSet takes, if nothing goes wrong."""
+    return STEP_S * ceil(rollout.desired / pods_at_once(rollout))

@@ -107,7 +107,9 @@ class SignalHistory:
                 self._calls.add(seen.pool, pool, now_s)
                 if pool.restarts != seen.pool.restarts:
                     seen.started_at_s = pool.read_at_s
-                elif pods := self._late_pods(seen, pool, nodes[name], snapshot):
+                elif seen.pool.read_at_s >= self._begun_s(seen) and (
+                    pods := late_pods(seen.pool, pool, nodes[name], snapshot)
+                ):
                     self._add_late(LateStarts(pool.read_at_s, name, nodes[name].group, pods))
                 seen.pool = pool
         self._forget_before(now_s - KEPT_S)
@@ -132,19 +134,9 @@ class SignalHistory:
         if not self._in_force or self._in_force[-1].targets != targets:
             self._in_force.append(InForce(now_s, targets))
 
-    def _late_pods(self, seen: _Seen, pool: PoolFacts, node: NodeFacts, snapshot: Snapshot) -> int:
-        """Starts between two readings that other targets might have served in time."""
-        was, now = seen.pool.counters, pool.counters
-        failed = now.no_available_addresses - was.no_available_addresses
-        if failed <= 0:
-            return 0
-        begun_s = max(seen.started_at_s + STARTING_S, self._rolled_out_at_s)
-        full = any(_full(reading, node, snapshot) for reading in (seen.pool, pool))
-        if seen.pool.read_at_s < begun_s or full or _refused(seen.pool, pool):
-            return 0
-        served = max(0, now.add_requests - was.add_requests - failed)
-        waiting = max(0, snapshot.pods_per_node.get(node.name, 0) - pool.assigned)
-        return min(failed, max(1, served + waiting))
+    def _begun_s(self, seen: _Seen) -> float:
+        """From when on what a node counts is the doing of the targets in force."""
+        return max(seen.started_at_s + STARTING_S, self._rolled_out_at_s)
 
     def _add_late(self, late: LateStarts) -> None:
         since_s = next((i.since_s for i in reversed(self._in_force) if i.since_s <= late.at_s), inf)
@@ -160,6 +152,18 @@ class SignalHistory:
         # The targets of the horizon itself were put in force before it.
         while len(self._in_force) > 1 and self._in_force[1].since_s <= horizon_s:
             del self._in_force[0]
+
+
+def late_pods(before: PoolFacts, pool: PoolFacts, node: NodeFacts, snapshot: Snapshot) -> int:
+    """Starts between two readings of a node that other targets might have served in time."""
+    was, now = before.counters, pool.counters
+    failed = now.no_available_addresses - was.no_available_addresses
+    full = any(_full(reading, node, snapshot) for reading in (before, pool))
+    if failed <= 0 or full or _refused(before, pool):
+        return 0
+    served = max(0, now.add_requests - was.add_requests - failed)
+    waiting = max(0, snapshot.pods_per_node.get(node.name, 0) - pool.assigned)
+    return min(failed, max(1, served + waiting))
 
 
 def _full(pool: PoolFacts, node: NodeFacts, snapshot: Snapshot) -> bool:

@@ -5,6 +5,7 @@ A schedule is looked for where all of this holds:
     demand          every hour of the day (UTC) was watched on `DAYS_NEEDED` whole days; for this
                     spec.demand.window must be a day longer, at least 96h
     change          spec.change.maxPerDay allows two switches
+    windows         none are given, which a switch that is due would have to wait for
     late starts     none that were measured forbid leaner targets
     rollout         the DaemonSet restarts its pods by itself
     groups          they are not so many that two node days of each are beyond the budget
@@ -16,7 +17,7 @@ A part that holds more is due before its hour: by the time that a rollout takes 
 which nodes fill their pools. A part that holds less is due at its hour, or up to three quarters of
 an hour later, when fewest pods start: many come on the full hour. A switch may be late by
 `MARGIN_S`, since maxPerDay counts any 24 hours, and no day's switch comes before that of the day
-before: what is lost so is made good by leaving one out (`ippolicy.decide.gate`).
+before: what is lost so is made good by leaving one out (`ippolicy.decide.gates`).
 """
 
 from __future__ import annotations

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from ippolicy.decide.profiles import Part, Schedule
 from ippolicy.decide.question import RunnerUp, Searched
 from ippolicy.decide.subnets.brake import Braking
+from ippolicy.decide.trust import Ladder
+from ippolicy.facts import ChangeKind, Forecast
 from ippolicy.ipamd import WarmTargets
 
 
@@ -35,15 +37,27 @@ class Reason(StrEnum):
     STABILIZING = "Stabilizing"
     COOLDOWN = "Cooldown"
     DAILY_LIMIT = "DailyLimit"
+    OUTSIDE_WINDOW = "OutsideWindow"
     ROLLOUT_IN_PROGRESS = "RolloutInProgress"
+    OTHER_ROLLOUT = "OtherRollout"
+    NODES_ROLLING = "NodesRolling"
     DAEMON_SET_UNHEALTHY = "DaemonSetUnhealthy"
     COVERAGE_LOW = "CoverageLow"
     FACTS_STALE = "FactsStale"
+    GROW_ONLY = "GrowOnly"
+    FROZEN = "Frozen"
     NO_DAEMON_SET = "NoDaemonSet"
     NO_CONTAINER = "NoContainer"
     NO_NODES = "NoNodes"
+    NO_WARM_POOLS = "NoWarmPools"
     ENV_UNREADABLE = "EnvUnreadable"
     WRITER_NONE = "WriterNone"
+    ROLLED_BACK = "RolledBack"
+    BACKING_OFF = "BackingOff"
+    MISPREDICTED = "Mispredicted"
+    TARGETS_DRIFTED = "TargetsDrifted"
+    DRIFT_LIMIT = "DriftLimit"
+    FIELD_CONFLICT = "FieldConflict"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +122,8 @@ class Recommendation:
     overloaded; `rollout_s` how long it takes to put targets in force.
 
     With a `plan`, targets and figures are those of the part of the day. `raised` is a sentence on
-    late starts that were measured and forbid leaner targets, empty for none.
+    late starts that were measured and forbid leaner targets, empty for none. `held_interval` is
+    that of the addresses predicted in the mean over time, None where it is not known.
     """
 
     targets: WarmTargets
@@ -126,6 +141,7 @@ class Recommendation:
     runners_up: tuple[RunnerUp, ...] = ()
     plan: DayPlan | None = None
     raised: str = ""
+    held_interval: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,24 +155,90 @@ class GroupAdvice:
 
 
 @dataclass(frozen=True, slots=True)
+class Recommended:
+    """Targets that were recommended, at `last_at_s` for the last time, with what was expected."""
+
+    targets: WarmTargets
+    predicted: Prediction
+    meets: bool
+    last_at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendations:
+    """What was recommended lately, without a gap since `since_s`; the newest comes last."""
+
+    since_s: float
+    seen: tuple[Recommended, ...] = ()
+
+    @property
+    def last_at_s(self) -> float:
+        """When the newest was made."""
+        return self.seen[-1].last_at_s if self.seen else self.since_s
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What a change rests on and is to be held against, as `facts.Change` keeps it."""
+
+    basis: str
+    binding: str = ""
+    rejected: tuple[str, ...] = ()
+    present: Forecast | None = None
+    predicted: Forecast | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """A rollout that makes more EC2 calls a minute than `budget`, with maxUnavailable as it is.
+
+    `lowered` is how many pods are to be restarted at once instead, None where maxUnavailable is to
+    be left alone.
+    """
+
+    calls_per_minute: float
+    budget: float
+    max_unavailable: str
+    lowered: int | None = None
+
+    def text(self) -> str:
+        """The pace and what is done about it, in one line."""
+        pace = (
+            f"the rollout makes {self.calls_per_minute:.0f} EC2 calls a minute with maxUnavailable"
+            f" {self.max_unavailable}, the limit is {self.budget:g}"
+        )
+        if self.lowered is None:
+            return pace
+        return f"{pace}: maxUnavailable is {self.lowered} until it is complete"
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """What to do now, and why.
 
-    `env` maps env key -> value to be set, and is empty unless `verdict` is CHANGE. `traps` are
-    faults of the settings in force that leave pods without addresses, each a sentence with its fix.
+    `env` maps env key -> value to be set, None to have the entry removed, and is empty unless
+    `verdict` is CHANGE. `kind` says what such a change is for, and `proof` what it rests on; it is
+    None on HOLD. `traps` are faults of the settings in force that leave pods without addresses,
+    each a sentence with its fix.
     `fleet` is None when the facts do not allow any recommendation. `searched` and `braked` are to
-    be given to the next decision, so that it need not search anew. `braking` is None where `fleet`
-    is.
+    be given to the next decision, so that it need not search anew, and so are `recommended`, what
+    was recommended lately, and the `ladder` of what facts are trusted for. `braking` is None where
+    `fleet` is. `pace` is that of the rollout of a change, where it is too fast.
     """
 
     verdict: Verdict
     reason: Reason
     message: str
     at_s: float
-    env: Mapping[str, str]
+    env: Mapping[str, str | None]
     fleet: Recommendation | None
     groups: tuple[GroupAdvice, ...]
     traps: tuple[str, ...] = ()
     searched: Searched | None = None
     braking: Braking | None = None
     braked: tuple[Searched | None, ...] = ()
+    kind: ChangeKind = ChangeKind.TUNE
+    proof: Proof | None = None
+    recommended: Recommendations | None = None
+    ladder: Ladder = field(default_factory=Ladder)
+    pace: Pace | None = None

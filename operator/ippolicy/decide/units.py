@@ -6,6 +6,7 @@ picks from, so that a search over thousands of nodes replays only as many as it 
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -100,8 +101,10 @@ def units_of(
     traces: Sequence[NodeTrace],
     *,
     until_s: float,
+    since_s: float = -math.inf,
 ) -> list[Unit]:
-    """What `traces` show up to `until_s` of the groups that `nodes` are in.
+    """What `traces` show from `since_s` up to `until_s` of the groups that `nodes` are in; what was
+    before serves as their lead.
 
     A node that is gone counts with the shape that most nodes of its group have now. Left out are
     nodes whose instance type EC2 does not know, and stretches shorter than a second.
@@ -120,7 +123,7 @@ def units_of(
         # Of a node that is gone it is not known when it was made: its pods may have been there.
         new = born.get(trace.node, 0.0) > trace.since_s - BORN_WITHIN_S
         cold = new and trace.since_s == first_s[trace.node]
-        units += _days(trace, shape, min(trace.until_s, until_s), cold=cold)
+        units += _days(trace, shape, since_s, min(trace.until_s, until_s), cold=cold)
     return units
 
 
@@ -178,12 +181,14 @@ def _usual_shapes(
     return {group: shapes.most_common(1)[0][0] for group, shapes in counts.items()}
 
 
-def _days(trace: NodeTrace, shape: NodeShape, until_s: float, *, cold: bool) -> list[Unit]:
+def _days(
+    trace: NodeTrace, shape: NodeShape, since_s: float, until_s: float, *, cold: bool
+) -> list[Unit]:
     """`trace` in days, counted back from its end so that the last one is whole."""
     days: list[Unit] = []
-    end_s = until_s
-    while end_s - trace.since_s >= LEAST_SPAN_S:
-        start_s = max(trace.since_s, end_s - DAY_S)
+    end_s, since_s = until_s, max(trace.since_s, since_s)
+    while end_s - since_s >= LEAST_SPAN_S:
+        start_s = max(since_s, end_s - DAY_S)
         days.append(_unit(trace, shape, start_s, end_s, cold=cold and start_s == trace.since_s))
         end_s = start_s
     return days[::-1]

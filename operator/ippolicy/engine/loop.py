@@ -14,11 +14,11 @@ from ippolicy.account.view import View
 from ippolicy.act.actor import Actor
 from ippolicy.act.checkpoints import CheckpointStore
 from ippolicy.act.outcome import Outcome, outcome_of
-from ippolicy.act.requests import CallFailed
-from ippolicy.act.rollout import RolloutState, RolloutWatch, rollout_state
-from ippolicy.api import IPPolicy, Mode, OnDelete
-from ippolicy.decide.gate import Limits, wish_gate
+from ippolicy.act.rollout import RolloutState
+from ippolicy.api import IPPolicy
+from ippolicy.decide.gates import Limits, wish_gate
 from ippolicy.decide.history import DemandHistory
+from ippolicy.decide.method import Way
 from ippolicy.decide.subnets.ahead import Ahead
 from ippolicy.decide.types import Decision, Verdict
 from ippolicy.engine.bundles import Bundles
@@ -26,24 +26,27 @@ from ippolicy.engine.checkpoints import Checkpoints
 from ippolicy.engine.counting import CallCounts
 from ippolicy.engine.deciding import Decider
 from ippolicy.engine.election import Alone, Office
+from ippolicy.engine.elsewhere import Elsewhere
 from ippolicy.engine.imports import Imports
+from ippolicy.engine.pacing import put_back_pace
 from ippolicy.engine.policies import (
     Policies,
     Standing,
-    former_ref,
     ref_of,
     selection_of,
 )
+from ippolicy.engine.proof import Proofs
 from ippolicy.engine.publisher import Publisher
+from ippolicy.engine.rollouts import Rollouts
+from ippolicy.engine.undoing import OUT_OF_OFFICE, Undoing
 from ippolicy.errors import FactsChanged, InvalidPolicy, IPPolicyError
-from ippolicy.facts import ChangePhase, DaemonSetRef, PodEvent, Record, Snapshot, SourceName
+from ippolicy.facts import DaemonSetRef, PodEvent, Record, Snapshot, SourceName
 from ippolicy.observe.observer import Observer
 from ippolicy.offloop import call_off_loop
 from ippolicy.settings import Settings
 
 _log = logging.getLogger("ippolicy")
 _FIRST_LOOK_POLL_S = 0.2
-OUT_OF_OFFICE = "another operator holds the Lease: it goes on from here"
 
 
 class Engine:
@@ -75,11 +78,16 @@ class Engine:
         self._publisher = publisher
         self._can_decide = can_decide
         self._office = office or Alone()
+        self._undoing = Undoing(
+            self.policies, actor=actor, publisher=publisher, office=self._office, clock=clock
+        )
         self._counts = CallCounts(publisher.exporter)
         self._imports = Imports(publisher.exporter, clock=clock)
         self._clock = clock
         self._histories: dict[DaemonSetRef, DemandHistory] = {}
-        self._decider = Decider(self._limits, by_replay=settings.choice == "replay")
+        self._decider = Decider(
+            self._limits, Proofs(actor.note), by_replay=settings.choice == "replay"
+        )
         self._checkpoints = Checkpoints(
             checkpoints,
             publisher.exporter,
@@ -88,7 +96,8 @@ class Engine:
             clock=clock,
             interval_s=settings.checkpoint_interval.seconds,
         )
-        self._rollouts: dict[DaemonSetRef, RolloutWatch] = {}
+        self._rollouts = Rollouts(stuck_after_s=settings.rollout_stuck_after.seconds)
+        self._elsewhere = Elsewhere()
         self._writing = asyncio.Lock()
         self._poke = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -141,7 +150,7 @@ class Engine:
             _log.error("%s: it goes without anything being put back", error)
             return None
         async with self._writing:
-            outcomes = [await self._undo(policy, ref) for ref in self.policies.refs(policy)]
+            outcomes = [await self._undoing.undo(policy, ref) for ref in self.policies.refs(policy)]
         now_s = self._clock()
         told = [outcome for outcome in outcomes if outcome is not None]
         for outcome in told:
@@ -197,7 +206,12 @@ class Engine:
         async with self._writing:
             # It may have been changed or deleted while others were served.
             standing = self.policies.standing(name)
-            view = await self._serve(standing) if standing is not None else None
+            view = None
+            if standing is not None:
+                try:
+                    view = await self._serve(standing)
+                finally:
+                    self._elsewhere.note(standing, view)
         if view is not None:
             await self._publisher.publish(view, self.policies.status(name))
 
@@ -240,7 +254,7 @@ class Engine:
         """What one pass over one policy finds, decides and does."""
         policy, ref = standing.policy, standing.ref
         snapshot = self.observer.snapshot(ref, self._clock(), selection_of(policy))
-        former, undone = await self._leave_behind(policy, ref)
+        former, undone = await self._undoing.leave_behind(policy, ref)
         if undone is not None:
             return self._view(policy, snapshot, outcome=undone, left_behind=former)
         if standing.rival is not None:
@@ -249,18 +263,20 @@ class Engine:
         await self._checkpoints.restore(policy, ref)
         snapshot = self._imports.serve(policy, ref, snapshot, self._histories[ref])
         try:
-            record = await self._record(ref, snapshot)
+            record = await self._record(policy, ref, snapshot)
+            record = await put_back_pace(self._actor, self._office, policy, ref, record)
         except IPPolicyError as error:
             return self._view(policy, snapshot, outcome=outcome_of(error), left_behind=former)
         # Without limits of instance types there is nothing to replay, and nothing to wait for.
         if snapshot.limits and not self._can_decide():
             return self._view(policy, snapshot, record=record, left_behind=former)
-        decision, ahead = await self._decide(policy, ref, snapshot, record)
+        rollout = self._rollouts.state(ref, snapshot, record)
+        record, decision, ahead = await self._decide(policy, snapshot, record, rollout)
         outcome = await self._act(standing, decision, snapshot)
-        rollout = self._rollout(ref, snapshot, record)
         return self._view(
             policy,
             snapshot,
+            way=await self._way(policy, snapshot, record),
             decision=decision,
             ahead=ahead,
             record=record,
@@ -269,11 +285,20 @@ class Engine:
             left_behind=former,
         )
 
-    async def _record(self, ref: DaemonSetRef, snapshot: Snapshot) -> Record | None:
+    async def _record(
+        self, policy: IPPolicy, ref: DaemonSetRef, snapshot: Snapshot
+    ) -> Record | None:
         facts = snapshot.daemon_set
         if facts is None:
             return None  # there is nothing to decide on, and maybe no right to read it
-        return await call_off_loop(lambda: self._actor.follow(ref, facts))
+        may_write = wish_gate(policy) is None
+        return await call_off_loop(lambda: self._actor.follow(ref, facts, may_write=may_write))
+
+    async def _way(self, policy: IPPolicy, snapshot: Snapshot, record: Record | None) -> Way | None:
+        facts = snapshot.daemon_set
+        if facts is None:
+            return None
+        return await call_off_loop(lambda: self._actor.way(policy, facts, record))
 
     def _view(self, policy: IPPolicy, snapshot: Snapshot, **found: Any) -> View:
         return View(
@@ -305,13 +330,19 @@ class Engine:
         """Keep what no policy asks for bounded: a policy may come back, and wants it then."""
         self._imports.keep(looked_at)
         self._decider.keep(looked_at)
+        self._elsewhere.keep(looked_at)
         for ref, history in self._histories.items():
             if ref not in looked_at:
                 history.trim(self._clock())
 
     async def _decide(
-        self, policy: IPPolicy, ref: DaemonSetRef, snapshot: Snapshot, record: Record | None
-    ) -> tuple[Decision, Ahead]:
+        self,
+        policy: IPPolicy,
+        snapshot: Snapshot,
+        record: Record | None,
+        rollout: RolloutState | None,
+    ) -> tuple[Record | None, Decision, Ahead]:
+        ref = ref_of(policy)
         traces = self._histories[ref].traces(snapshot.taken_at_s)
         inputs, decision, ahead = await call_off_loop(
             partial(
@@ -321,10 +352,12 @@ class Engine:
                 snapshot,
                 record=record,
                 traces=traces,
+                rollout=rollout,
+                elsewhere=self._elsewhere.rollout(ref, self.policies.standings()),
             )
         )
         self.bundles.keep(inputs, decision)
-        return decision, ahead
+        return inputs.record, decision, ahead
 
     async def _act(
         self, standing: Standing, decision: Decision, snapshot: Snapshot
@@ -332,12 +365,16 @@ class Engine:
         policy, decided_on = standing.policy, snapshot.daemon_set
         if decision.verdict is not Verdict.CHANGE or decided_on is None:
             return None
+        changed = outcome_of(FactsChanged(f"policy {policy.name} changed meanwhile: decide again"))
         if self.policies.standing(policy.name) != standing:
-            return outcome_of(FactsChanged(f"policy {policy.name} changed meanwhile: decide again"))
+            return changed
         if not self.policies.held(policy.name):
             return outcome_of(FactsChanged(f"policy {policy.name} has no finalizer yet: next pass"))
         if not await self._office.confirm():
             return outcome_of(FactsChanged(OUT_OF_OFFICE))
+        # Asked again, so that a pause which came in meanwhile stops the write.
+        if self.policies.standing(policy.name) != standing:
+            return changed
         return await call_off_loop(
             lambda: self._actor.carry_out(
                 policy=policy,
@@ -347,70 +384,3 @@ class Engine:
                 now_s=self._clock(),
             )
         )
-
-    def _rollout(
-        self, ref: DaemonSetRef, snapshot: Snapshot, record: Record | None
-    ) -> RolloutState | None:
-        """How far the change under way is, if there is one."""
-        facts, now_s = snapshot.daemon_set, snapshot.taken_at_s
-        change = record.last_change if record is not None else None
-        if facts is None or change is None or change.phase is not ChangePhase.ROLLING:
-            self._rollouts.pop(ref, None)
-            return None
-        watch = RolloutWatch.seen(self._rollouts.get(ref), facts, now_s=now_s)
-        self._rollouts[ref] = watch
-        return rollout_state(
-            facts,
-            watch,
-            generation=change.generation,
-            stuck_after_s=self._settings.rollout_stuck_after.seconds,
-            now_s=now_s,
-        )
-
-    async def _leave_behind(
-        self, policy: IPPolicy, ref: DaemonSetRef
-    ) -> tuple[str | None, Outcome | None]:
-        """Undo what was changed on the DaemonSet that the policy named before, if that is another.
-
-        (None, None) once nothing is left to be undone there; else where, and what stands in the
-        way: nothing but the policy's own wish where that is None, for undoing is a write, too.
-        """
-        status = self.policies.status(policy.name)
-        former = former_ref(status)
-        if former is None or former == ref:
-            return None, None
-        if wish_gate(policy) is not None:
-            return (str(former) if status.get("changes") else None), None
-        outcome = await self._undo(policy, former)
-        if outcome is None:
-            return None, None
-        if outcome.settled:
-            await self._publisher.restored(policy, outcome, self._clock())
-            return None, None
-        return str(former), outcome
-
-    async def _undo(self, policy: IPPolicy, ref: DaemonSetRef) -> Outcome | None:
-        """What came of undoing a policy's changes; None where they are not its to undo."""
-        successor = self.policies.successor(policy, ref)
-        if successor is not None and successor.spec.mode is Mode.APPLY:
-            return None  # it goes on from here, and keeps the originals
-        try:
-            record = await call_off_loop(lambda: self._actor.follow(ref, None))
-        except IPPolicyError as error:
-            if _forbidden(error) and not self.policies.status(policy.name).get("changes"):
-                return None  # who may not read the record cannot have written it either
-            return outcome_of(error)
-        if record is None or self.policies.has_other(record.policy_uid, ref, than=policy):
-            return None
-        return await self._put_back(policy, ref)
-
-    async def _put_back(self, policy: IPPolicy, ref: DaemonSetRef) -> Outcome:
-        if not await self._office.confirm():
-            return outcome_of(FactsChanged(OUT_OF_OFFICE))
-        if policy.spec.on_delete is OnDelete.RETAIN:
-            return await call_off_loop(lambda: self._actor.retain(ref))
-        return await call_off_loop(lambda: self._actor.restore(ref))
-
-
-def _forbidden(error: IPPolicyError) -> bool:
-    return isinstance(error, CallFailed) and error.status == 403

@@ -17,6 +17,7 @@ from ippolicy.account.exporter import Exporter
 from ippolicy.account.health import Health, alive
 from ippolicy.act.actor import Actor
 from ippolicy.act.checkpoints import CheckpointStore
+from ippolicy.act.eks.client import EksClient
 from ippolicy.act.lease import LeaseStore
 from ippolicy.engine.election import Alone, Election
 from ippolicy.engine.loop import Engine
@@ -60,7 +61,7 @@ class Operator:
         self.engine = Engine(
             settings,
             observer=functools.partial(self._observer, observe_settings(settings)),
-            actor=Actor(client),
+            actor=Actor(client, addons=_addons(client, settings)),
             checkpoints=CheckpointStore(client),
             publisher=Publisher(
                 client,
@@ -123,7 +124,8 @@ class Operator:
         # Who is not in office is ready likewise: it could go on at once.
         reasons = self.engine.observer.readiness(time.time()).reasons
         if not self._policies.synced.is_set():
-            reasons = (*reasons, NO_POLICIES)
+            error = self._policies.state.error
+            reasons = (*reasons, f"{NO_POLICIES}: {error}" if error else NO_POLICIES)
         return Health(reasons if self._can_decide() else (*reasons, COMPILING))
 
     def _can_decide(self) -> bool:
@@ -131,6 +133,12 @@ class Operator:
         if self._compiling is None:
             return True
         return self._compiling.done() and self._compiling.result() is not None
+
+
+def _addons(client: ApiClient, settings: Settings) -> EksClient:
+    from kubernetes.client import CoreV1Api
+
+    return EksClient(CoreV1Api(client), settings.cluster_name)
 
 
 def _election(

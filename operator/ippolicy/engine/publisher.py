@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ippolicy.account import events
+from ippolicy.account.changes import rolled_back_by
 from ippolicy.account.conditions import invalid_policy_conditions
 from ippolicy.account.difference import merge_patch, worth_writing
 from ippolicy.account.events import Deduplicator, Event
 from ippolicy.account.exporter import Exporter
 from ippolicy.account.status import status_document
-from ippolicy.account.transitions import transitions
+from ippolicy.account.transitions import new_drifts, transitions
 from ippolicy.account.view import View
 from ippolicy.account.words import timestamp
 from ippolicy.act.outcome import Outcome, OutcomeKind
@@ -77,7 +78,11 @@ class Publisher:
             self.exporter.decided(name, view.decision.reason.value)
         if view.outcome is not None and view.outcome.kind is not OutcomeKind.NOTHING:
             self.exporter.acted(name, view.outcome.kind)
+            if (guard := rolled_back_by(view.outcome)) is not None:
+                self.exporter.rolled_back(name, guard)
             _log.debug("policy %s: %s: %s", name, view.outcome.kind.value, view.outcome.message)
+        if drifted := new_drifts(view, before):
+            self.exporter.drifted(name, len(drifted))
         await self._write(view.policy, before, after, now_s)
         for event in transitions(view, before, after):
             await self._post(view.policy, event, now_s)
@@ -107,7 +112,7 @@ class Publisher:
             retain = policy.spec.on_delete is OnDelete.RETAIN
             event = events.originals_retained if retain else events.originals_restored
             await self._post(policy, event(outcome.message), now_s)
-        elif not outcome.settled:
+        elif not outcome.settled and outcome.kind is not OutcomeKind.UNDER_WAY:
             await self._post(policy, events.restore_failed(outcome.message), now_s)
 
     def _before(self, policy: IPPolicy, shown: Mapping[str, Any]) -> Mapping[str, Any]:

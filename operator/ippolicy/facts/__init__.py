@@ -24,10 +24,12 @@ from ippolicy.facts.daemonset import (
     DaemonSetFacts,
     DaemonSetRef,
     EnvEntry,
+    Hand,
     RolloutFacts,
     read_daemon_set,
 )
 from ippolicy.facts.demand import NodeTrace, watched_s
+from ippolicy.facts.managers import ManagerKind, manager_kind
 from ippolicy.facts.network import InstanceLimits, SubnetFacts, SubnetSelection, SubnetUse
 from ippolicy.facts.record import (
     BackOff,
@@ -65,6 +67,7 @@ __all__ = [
     "DaemonSetRef",
     "EnvEntry",
     "Forecast",
+    "Hand",
     "Holder",
     "InForce",
     "InstanceLimits",
@@ -73,6 +76,7 @@ __all__ = [
     "LateStarts",
     "Ledger",
     "LeftOut",
+    "ManagerKind",
     "Measured",
     "NodeFacts",
     "NodeTrace",
@@ -92,6 +96,7 @@ __all__ = [
     "SubnetSplit",
     "SubnetUse",
     "Writer",
+    "manager_kind",
     "read_daemon_set",
     "watched_s",
 ]

@@ -37,6 +37,7 @@ class SourceName(StrEnum):
     EC2_RESERVATIONS = "ec2-reservations"
     ENI_CONFIGS = "eniconfigs"
     CILIUM = "cilium"
+    WINDOWS_IPAM = "windows-ipam"
     PROMETHEUS = "prometheus"
 
 
@@ -45,7 +46,8 @@ class NodeFacts:
     """One node that has a warm pool.
 
     `max_pods` is status.capacity.pods, `address` the InternalIP that aws-node's metrics port
-    listens on, `group` the node group that shares demand and targets.
+    listens on, `group` the node group that shares demand and targets. `ready` is the Ready
+    condition, True where the node has none.
     """
 
     name: str
@@ -57,6 +59,7 @@ class NodeFacts:
     address: str
     unschedulable: bool
     created_at_s: float
+    ready: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +156,9 @@ class Snapshot:
 
     `inventories` and `reservations` are keyed by subnet id and lack the subnets that EC2 did not
     tell of, all of them where the right to ask is missing. `instances` has every EC2 instance of
-    the cluster by its id, with a warm pool or without.
+    the cluster by its id, with a warm pool or without. `agents` maps node -> when its aws-node pod
+    was created. `windows_ipam` has the targets and switches of Windows nodes in the CNI's
+    ConfigMap, which aws-node does not read.
     """
 
     taken_at_s: float
@@ -171,3 +176,5 @@ class Snapshot:
     reservations: Mapping[str, tuple[CidrReservation, ...]] = field(default_factory=dict)
     instances: Mapping[str, InstanceUse] = field(default_factory=dict)
     cni: CniFacts = field(default_factory=CniFacts)
+    windows_ipam: Mapping[str, str] = field(default_factory=dict)
+    agents: Mapping[str, float] = field(default_factory=dict)

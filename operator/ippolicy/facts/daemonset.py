@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 CONTAINER = "aws-node"
@@ -44,6 +45,19 @@ class EnvEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class Hand:
+    """A manager that holds the value of an env entry, as managedFields tell it.
+
+    `operation` is Apply for whoever declares what he wants by server-side apply, else Update.
+    `at_s` is when that manager last changed anything that it holds, None where it is not told.
+    """
+
+    manager: str
+    operation: str
+    at_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RolloutFacts:
     """Progress of a rolling update, from the DaemonSet's status.
 
@@ -58,6 +72,11 @@ class RolloutFacts:
     available: int
     strategy: str
     max_unavailable: str
+
+    @property
+    def on_delete(self) -> bool:
+        """Whether pods are restarted by the user alone."""
+        return self.strategy == "OnDelete"
 
     @property
     def healthy(self) -> bool:
@@ -76,8 +95,8 @@ class DaemonSetFacts:
     """The DaemonSet whose aws-node container is tuned.
 
     `env` maps key -> entry of that container. `owners` maps key -> the managers that hold the
-    entry's value in managedFields, in order; a claim on the name alone is none. `image` is the
-    container's image.
+    entry's value in managedFields, in order; a claim on the name alone is none. `hands` has the
+    same managers with how and when they wrote. `image` is the container's image.
     """
 
     ref: DaemonSetRef
@@ -91,6 +110,13 @@ class DaemonSetFacts:
     node_selector: Mapping[str, str]
     read_at_s: float
     has_container: bool = True
+    hands: Mapping[str, tuple[Hand, ...]] = field(default_factory=dict)
+
+    @property
+    def rolling(self) -> bool:
+        """Whether some pod does not run the newest template yet."""
+        rollout = self.rollout
+        return rollout.observed_generation < self.generation or rollout.updated < rollout.desired
 
     def literal_env(self) -> dict[str, str]:
         """Env entries with a literal value, as ipamd would read them."""
@@ -104,13 +130,14 @@ def read_daemon_set(raw: Mapping[str, Any], *, read_at_s: float) -> DaemonSetFac
     containers = pod_spec.get("containers", ())
     container = next((c for c in containers if c.get("name") == CONTAINER), None)
     strategy = spec.get("updateStrategy", {})
+    hands = _hands(metadata.get("managedFields") or ())
     return DaemonSetFacts(
         ref=DaemonSetRef(metadata["namespace"], metadata["name"]),
         uid=metadata.get("uid", ""),
         resource_version=metadata.get("resourceVersion", ""),
         generation=int(metadata.get("generation", 0)),
         env={e["name"]: _entry(e) for e in (container or {}).get("env") or () if e.get("name")},
-        owners=_owners(metadata.get("managedFields") or ()),
+        owners={key: tuple(hand.manager for hand in held) for key, held in hands.items()},
         image=(container or {}).get("image", ""),
         rollout=RolloutFacts(
             observed_generation=int(status.get("observedGeneration", 0)),
@@ -125,6 +152,7 @@ def read_daemon_set(raw: Mapping[str, Any], *, read_at_s: float) -> DaemonSetFac
         node_selector=dict(pod_spec.get("nodeSelector") or {}),
         read_at_s=read_at_s,
         has_container=container is not None,
+        hands=hands,
     )
 
 
@@ -134,15 +162,21 @@ def _entry(raw: Mapping[str, Any]) -> EnvEntry:
     return EnvEntry(value=str(raw.get("value", "")))
 
 
-def _owners(managed_fields: Any) -> dict[str, tuple[str, ...]]:
-    owners: dict[str, tuple[str, ...]] = {}
+def _hands(managed_fields: Any) -> dict[str, tuple[Hand, ...]]:
+    hands: dict[str, tuple[Hand, ...]] = {}
     for entry in managed_fields:
         if entry.get("subresource"):
             continue
+        hand = Hand(entry.get("manager", ""), entry.get("operation", ""), _moment(entry))
         for key, fields in owned_env(entry.get("fieldsV1") or {}):
             if holds_value(fields):
-                owners[key] = (*owners.get(key, ()), entry.get("manager", ""))
-    return owners
+                hands[key] = (*hands.get(key, ()), hand)
+    return hands
+
+
+def _moment(entry: Mapping[str, Any]) -> float | None:
+    text = entry.get("time")
+    return datetime.fromisoformat(text).timestamp() if text else None
 
 
 def owned_env(fields: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -88,13 +88,15 @@ class BackOff:
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """What all changes together have saved, in address-seconds, counted up to `until_s`.
+    """What all changes together have saved, in address-seconds, counted from `since_s` on and up to
+    `until_s`.
 
     `saved_address_s` is against what the model says the defaults of the CNI would have held.
     """
 
     saved_address_s: float = 0.0
     until_s: float | None = None
+    since_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

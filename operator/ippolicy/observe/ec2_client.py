@@ -11,6 +11,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -23,11 +24,18 @@ from ippolicy.observe.settings import ObserveSettings
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
-    from mypy_boto3_ec2.type_defs import InstanceTypeInfoTypeDef, SubnetTypeDef
+    from mypy_boto3_ec2.type_defs import (
+        InstanceTypeDef,
+        InstanceTypeInfoTypeDef,
+        SubnetCidrReservationTypeDef,
+        SubnetTypeDef,
+    )
 
 FILTER_VALUES_MAX = 200
 TYPES_PER_CALL = 100
 INTERFACES_PER_CALL = 1000
+PAGES_MAX = 1000
+"""Of one answer: EC2 has some hundred objects on a page, so this is far beyond any account."""
 ROLE_TAG = "kubernetes.io/role/cni"
 KEPT_FOR_TAG = "cni.networking.k8s.aws/cluster/"
 OPERATIONS = {
@@ -106,20 +114,16 @@ class Ec2Client:
         found: dict[str, frozenset[str]] = {}
         # As a filter, since one id that is gone would refuse the whole question otherwise.
         for page in self._filtered("DescribeInstances", "Reservations", "instance-id", ids):
-            for reservation in page["Reservations"]:
-                for instance in reservation["Instances"]:
-                    interfaces = instance.get("NetworkInterfaces", ())
-                    found[instance["InstanceId"]] = frozenset(
-                        eni["SubnetId"] for eni in interfaces if eni.get("SubnetId")
-                    )
+            with self._sound("DescribeInstances"):
+                for reservation in page["Reservations"]:
+                    found |= map(_subnets_of, reservation["Instances"])
         return found
 
     def subnets(self, ids: Collection[str]) -> dict[str, SubnetFacts]:
         """Subnet id -> facts; subnets that are gone are missing."""
         found: dict[str, SubnetFacts] = {}
         for page in self._filtered("DescribeSubnets", "Subnets", "subnet-id", ids):
-            for raw in page["Subnets"]:
-                found |= _subnet(raw, self._clock())
+            found |= self._read_subnets(page)
         return found
 
     def selected_subnets(self, selection: SubnetSelection) -> dict[str, SubnetFacts]:
@@ -129,8 +133,7 @@ class Ec2Client:
             filters.append({"Name": "subnet-id", "Values": list(selection.ids)})
         found: dict[str, SubnetFacts] = {}
         for page in self._pages("DescribeSubnets", "Subnets", Filters=filters):
-            for raw in page["Subnets"]:
-                found |= _subnet(raw, self._clock())
+            found |= self._read_subnets(page)
         return found
 
     def instance_types(
@@ -152,8 +155,7 @@ class Ec2Client:
                 {"Name": "tag-key", "Values": [ROLE_TAG]},
             ]
             for page in self._pages("DescribeSubnets", "Subnets", Filters=filters):
-                for raw in page["Subnets"]:
-                    found |= _subnet(raw, self._clock())
+                found |= self._read_subnets(page)
         return found
 
     def interfaces(self, subnets: Collection[str], token: str | None) -> InterfacePage:
@@ -165,10 +167,8 @@ class Ec2Client:
             Filters=[{"Name": "subnet-id", "Values": sorted(subnets)}],
             MaxResults=INTERFACES_PER_CALL,
         )
-        try:
+        with self._sound("DescribeNetworkInterfaces"):
             listed = tuple(read_interface(raw) for raw in page["NetworkInterfaces"])
-        except (KeyError, ValueError) as error:
-            raise self._explained("DescribeNetworkInterfaces", ValueError("no ENI")) from error
         return InterfacePage(listed, page.get("NextToken") or None)
 
     def reservations(self, subnet_id: str) -> tuple[CidrReservation, ...]:
@@ -177,10 +177,8 @@ class Ec2Client:
         member = "SubnetIpv4CidrReservations"
         try:
             for page in self._pages("GetSubnetCidrReservations", member, SubnetId=subnet_id):
-                found += (
-                    CidrReservation(raw["Cidr"], raw["ReservationType"] == "prefix")
-                    for raw in page[member]
-                )
+                with self._sound("GetSubnetCidrReservations"):
+                    found += map(_reservation, page[member])
         except EC2Unavailable as error:
             if error.reason != "InvalidSubnetID.NotFound":
                 raise
@@ -192,9 +190,12 @@ class Ec2Client:
         """Ask for `names` at once; one that EC2 refuses is found by halving."""
         try:
             pages = self._pages("DescribeInstanceTypes", "InstanceTypes", InstanceTypes=list(names))
-            answered = {
-                raw["InstanceType"]: _limits(raw) for p in pages for raw in p["InstanceTypes"]
-            }
+            answered: dict[str, InstanceLimits] = {}
+            for page in pages:
+                with self._sound("DescribeInstanceTypes"):
+                    answered |= (
+                        (raw["InstanceType"], _limits(raw)) for raw in page["InstanceTypes"]
+                    )
         except EC2Unavailable as error:
             if error.reason not in _UNKNOWN_TYPE:
                 raise
@@ -217,12 +218,15 @@ class Ec2Client:
     def _pages(self, operation: str, member: str, **params: Any) -> Iterator[Mapping[str, Any]]:
         """Every page of one question, each with `member`; raises EC2Unavailable."""
         token: str | None = None
-        while True:
+        for _ in range(PAGES_MAX):
             page = self._page(operation, member, token, **params)
             yield page
-            token = page.get("NextToken")
+            former, token = token, page.get("NextToken")
             if not token:
                 return
+            if token == former:
+                break
+        raise self._explained(operation, ValueError("pages without an end"))
 
     def _page(
         self, operation: str, member: str, token: str | None, **params: Any
@@ -240,6 +244,21 @@ class Ec2Client:
         if member not in page:
             raise self._explained(operation, ValueError(f"no {member}"))
         return page
+
+    def _read_subnets(self, page: Mapping[str, Any]) -> dict[str, SubnetFacts]:
+        found: dict[str, SubnetFacts] = {}
+        with self._sound("DescribeSubnets"):
+            for raw in page["Subnets"]:
+                found |= _subnet(raw, self._clock())
+        return found
+
+    @contextmanager
+    def _sound(self, operation: str) -> Iterator[None]:
+        """Whatever an answer lacks, or has in a form that it never has, is an answer of no EC2."""
+        try:
+            yield
+        except (KeyError, ValueError) as error:
+            raise self._explained(operation, ValueError("not what EC2 answers")) from error
 
     def _connected(self) -> EC2Client:
         if self._client is None:
@@ -269,6 +288,21 @@ def _chunks(values: Collection[str], size: int) -> Iterator[list[str]]:
     ordered = sorted(set(values))
     for start in range(0, len(ordered), size):
         yield ordered[start : start + size]
+
+
+def _subnets_of(raw: InstanceTypeDef) -> tuple[str, frozenset[str]]:
+    """An instance's id, and the subnets of its ENIs."""
+    interfaces = raw.get("NetworkInterfaces", ())
+    return raw["InstanceId"], frozenset(
+        eni["SubnetId"] for eni in interfaces if eni.get("SubnetId")
+    )
+
+
+def _reservation(raw: SubnetCidrReservationTypeDef) -> CidrReservation:
+    """A CIDR reservation; raises ValueError where its range is none."""
+    return CidrReservation(
+        str(ipaddress.IPv4Network(raw["Cidr"])), raw["ReservationType"] == "prefix"
+    )
 
 
 def _subnet(raw: SubnetTypeDef, read_at_s: float) -> dict[str, SubnetFacts]:

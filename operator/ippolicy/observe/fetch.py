@@ -14,6 +14,8 @@ from ippolicy.observe.transport import Transport
 
 # aws-node closes idle connections after 5 s; keeping them much longer only holds file descriptors.
 KEEP_ALIVE_S = 15.0
+FORBIDDEN = "forbidden"
+"""Reason of a reading that the API server's proxy refused for want of a right."""
 
 
 class Fetch(Protocol):
@@ -99,7 +101,8 @@ class ProxyFetch:
                 path, None, settings.scrape_timeout_s, settings.scrape_max_bytes
             )
         except ClusterUnavailable as error:
-            raise ScrapeFailed(str(error), reason=error.reason) from error
+            reason = FORBIDDEN if error.status == 403 else error.reason
+            raise ScrapeFailed(str(error), reason=reason) from error
 
     async def close(self) -> None:
         """The API connection belongs to others."""

@@ -9,6 +9,7 @@ import msgspec
 
 from ippolicy.errors import ClusterUnavailable
 from ippolicy.facts import SourceState
+from ippolicy.kube import UNREADABLE
 from ippolicy.observe.settings import ObserveSettings
 from ippolicy.observe.transport import Transport
 
@@ -16,7 +17,20 @@ T = TypeVar("T")
 
 ENI_CONFIGS = "/apis/crd.k8s.amazonaws.com/v1alpha1/eniconfigs"
 CILIUM_CONFIG = "/api/v1/namespaces/{namespace}/configmaps/cilium-config"
+VPC_CNI_CONFIG = "/api/v1/namespaces/{namespace}/configmaps/amazon-vpc-cni"
 _NOT_FOUND, _FORBIDDEN = 404, 403
+
+
+_WINDOWS_TARGETS = ("warm-ip-target", "minimum-ip-target", "warm-prefix-target")
+WINDOWS_IPAM = frozenset(
+    {
+        "enable-windows-ipam",
+        "enable-windows-prefix-delegation",
+        *_WINDOWS_TARGETS,
+        *(f"windows-{key}" for key in _WINDOWS_TARGETS),
+    }
+)
+"""Keys of the ConfigMap that the VPC resource controller reads for Windows nodes."""
 
 
 class _EniConfigSpec(msgspec.Struct):
@@ -40,14 +54,20 @@ _CONFIG_MAP = msgspec.json.Decoder(_ConfigMap)
 
 
 def read_eni_configs(body: bytes) -> frozenset[str]:
-    """Ids of the subnets that a list of ENIConfigs names; raises msgspec.DecodeError."""
+    """Ids of the subnets that a list of ENIConfigs names; raises one of UNREADABLE."""
     items = _ENI_CONFIGS.decode(body).items or ()
     return frozenset(item.spec.subnet for item in items if item.spec.subnet)
 
 
 def read_config_map(body: bytes) -> Mapping[str, str]:
-    """The data of a ConfigMap; raises msgspec.DecodeError."""
+    """The data of a ConfigMap; raises one of UNREADABLE."""
     return _CONFIG_MAP.decode(body).data or {}
+
+
+def read_windows_ipam(body: bytes) -> Mapping[str, str]:
+    """The settings of Windows IPAM in a ConfigMap; raises msgspec.DecodeError."""
+    data = read_config_map(body)
+    return {key: value for key, value in data.items() if key in WINDOWS_IPAM}
 
 
 class Lookup(Generic[T]):
@@ -96,7 +116,7 @@ class Lookup(Generic[T]):
                 self._failed(str(error), forbidden=error.status == _FORBIDDEN)
                 return
             self.value = self._absent
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             self._failed(f"{path} cannot be read ({error}): check what answers there")
             return
         self.state = SourceState(self._clock())

@@ -155,6 +155,8 @@ class Observer:
             reservations=around.reservations,
             instances=around.instances,
             cni=around.cni,
+            windows_ipam=around.windows_ipam,
+            agents={p.node: p.created_at_s for p in self.cluster.aws_node_pods(ref)},
         )
 
     def readiness(self, now_s: float) -> Readiness:

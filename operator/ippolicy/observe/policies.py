@@ -38,7 +38,7 @@ class RawPolicy:
 
 
 def decode_policy(body: bytes) -> RawPolicy:
-    """An object of the watch. Raises msgspec.DecodeError on what is none."""
+    """An object of the watch. Raises one of UNREADABLE on what is none."""
     found = _DECODER.decode(body).metadata
     return RawPolicy(found.name, found.uid, found.resourceVersion, msgspec.json.decode(body))
 

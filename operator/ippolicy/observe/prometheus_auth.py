@@ -70,12 +70,13 @@ class _Signature:
         from botocore.auth import SigV4Auth
         from botocore.awsrequest import AWSRequest
         from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.parsers import ResponseParserError
 
         request = AWSRequest(method="POST", url=url, data=body, headers=dict(headers))
         try:
             credentials = self._found().get_frozen_credentials()
             SigV4Auth(credentials, self._asked.service, self._asked.region).add_auth(request)
-        except (BotoCoreError, ClientError, ValueError) as error:
+        except (BotoCoreError, ClientError, ResponseParserError, ValueError) as error:
             self._credentials = None  # credentials given later are only seen by looking again
             raise self._explained(error) from error
         return dict(request.headers)

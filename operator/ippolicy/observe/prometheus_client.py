@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from ippolicy.errors import PrometheusUnavailable
-from ippolicy.kube import CONNECT_TIMEOUT_S, USER_AGENT, retry_after_s
+from ippolicy.kube import CONNECT_TIMEOUT_S, UNREADABLE, USER_AGENT, retry_after_s
 from ippolicy.observe.prometheus_auth import Authorize
 from ippolicy.observe.prometheus_traces import Series
 from ippolicy.offloop import call_off_loop
@@ -93,7 +93,7 @@ class PrometheusClient:
         try:
             answer = await self._post(operation, form)
             series = await call_off_loop(lambda: _read(answer))
-        except (msgspec.DecodeError, ValueError) as error:
+        except (*UNREADABLE, ValueError) as error:
             failure = PrometheusUnavailable(
                 f"{self._url} does not answer as Prometheus does: check spec.demand.prometheus.url",
                 reason="garbage",
@@ -181,7 +181,7 @@ async def _timed_out(response: aiohttp.ClientResponse) -> bool:
     start = await response.content.read(ERROR_MAX_BYTES)
     try:
         return _ERROR.decode(start).errorType == "timeout"
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return False
 
 

@@ -1,7 +1,8 @@
 """API objects read down to the few fields that matter, straight from their JSON.
 
 Each `read_*` takes one object's JSON and gives a small immutable record; nonsense raises
-msgspec.DecodeError. A record has `key`, `uid` and `resource_version` for the reflector.
+one of `ippolicy.kube.UNREADABLE`. A record has `key`, `uid` and `resource_version` for the
+reflector.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ _LEFT_OUT = {
     "auto": LeftOut.AUTO_MODE,
     "hybrid": LeftOut.HYBRID,
 }
+_LONGEST_COUNT = 6  # digits
 
 
 class PodRecord(NamedTuple):
@@ -129,6 +131,11 @@ class _NodeSpec(msgspec.Struct):
     taints: list[_Taint] | None = None
 
 
+class _Condition(msgspec.Struct):
+    type: str
+    status: str
+
+
 class _Address(msgspec.Struct):
     type: str
     address: str
@@ -137,6 +144,7 @@ class _Address(msgspec.Struct):
 class _NodeStatus(msgspec.Struct):
     capacity: dict[str, str | int] | None = None
     addresses: list[_Address] | None = None
+    conditions: list[_Condition] | None = None
 
 
 class _Node(msgspec.Struct):
@@ -152,11 +160,6 @@ class _PodSpec(msgspec.Struct, rename="camel"):
 class _SlimPod(msgspec.Struct):
     metadata: _SlimMeta
     spec: _PodSpec = msgspec.field(default_factory=_PodSpec)
-
-
-class _Condition(msgspec.Struct):
-    type: str
-    status: str
 
 
 class _PodStatus(msgspec.Struct):
@@ -203,6 +206,7 @@ def read_node(raw: bytes) -> NodeRecord:
         unschedulable=bool(node.spec.unschedulable)
         or any(taint.key == UNSCHEDULABLE_TAINT for taint in node.spec.taints or ()),
         created_at_s=meta.created_at_s,
+        ready=all(c.status == "True" for c in node.status.conditions or () if c.type == "Ready"),
     )
     left_out = _left_out(meta.name, labels)
     return NodeRecord(meta.key, meta.uid, meta.resource_version, facts, left_out)
@@ -257,9 +261,12 @@ def _instance_id(provider_id: str) -> str:
 
 
 def _max_pods(capacity: Mapping[str, str | int] | None) -> int:
-    """status.capacity.pods; 0 while the kubelet has not reported it."""
-    text = str((capacity or {}).get("pods", 0))
-    return int(text) if text.isdecimal() else 0
+    """status.capacity.pods; 0 while the kubelet has not reported it, or where it can be no number
+    of pods."""
+    pods = (capacity or {}).get("pods", 0)
+    if isinstance(pods, str):
+        pods = int(pods) if pods.isdecimal() and len(pods) <= _LONGEST_COUNT else 0
+    return pods if 0 <= pods < 10**_LONGEST_COUNT else 0
 
 
 def _internal_address(addresses: tuple[()] | list[_Address]) -> str:

@@ -29,6 +29,7 @@ import msgspec
 
 from ippolicy.errors import ClusterUnavailable
 from ippolicy.facts import SourceState
+from ippolicy.kube import UNREADABLE
 from ippolicy.observe.settings import ObserveSettings
 from ippolicy.observe.transport import Transport
 
@@ -55,7 +56,7 @@ T = TypeVar("T", bound=Watched)
 class Kind(Generic[T]):
     """What to watch: the list's path and selectors, and how to read one object's JSON.
 
-    `decode` keeps only the fields needed and raises msgspec.DecodeError on nonsense.
+    `decode` keeps only the fields needed and raises one of UNREADABLE on nonsense.
     """
 
     path: str
@@ -200,7 +201,7 @@ class Reflector(Generic[T]):
             if error.status == 410 and "continue" in params:
                 raise _Gone from error
             raise
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             raise self._garbage("list", error) from error
         return page
 
@@ -265,7 +266,7 @@ class Reflector(Generic[T]):
             if event.type == "BOOKMARK":
                 self._version = _BOOKMARK.decode(event.object).metadata.resourceVersion
                 return
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             raise self._garbage("watch", error) from error
         item = self._decoded(event.object)
         self.counters.events += 1
@@ -280,7 +281,7 @@ class Reflector(Generic[T]):
     def _decoded(self, raw: msgspec.Raw) -> T:
         try:
             return self._kind.decode(raw)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             raise self._garbage("object", error) from error
 
     def _raise_status(self, status: _Status) -> None:
@@ -293,7 +294,7 @@ class Reflector(Generic[T]):
             reason="error-event",
         )
 
-    def _garbage(self, what: str, error: msgspec.DecodeError) -> ClusterUnavailable:
+    def _garbage(self, what: str, error: Exception) -> ClusterUnavailable:
         self._version = None
         return ClusterUnavailable(
             f"{what} of {self._kind.path} cannot be read ({error}): check that a Kubernetes API "

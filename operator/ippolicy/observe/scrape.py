@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from ippolicy.errors import ScrapeFailed
 from ippolicy.facts import Coverage, PoolFacts, SourceState
-from ippolicy.observe.fetch import Fetch
+from ippolicy.observe.fetch import FORBIDDEN, Fetch
 from ippolicy.observe.metrics import CounterState, parse
 from ippolicy.observe.records import AwsNodePod
 from ippolicy.observe.settings import ObserveSettings
@@ -138,11 +138,15 @@ class Scraper:
             return SourceState(self._succeeded_at_s)
         reasons = Counter(target.reason for target in targets).most_common()
         causes = ", ".join(f"{count} {reason}" for reason, count in reasons)
+        fix = (
+            "allow get pods/proxy to the operator's service account"
+            if reasons[0][0] == FORBIDDEN
+            else f"allow TCP {self._settings.scrape_port} from the operator to the nodes, or read "
+            "through the API server's pod proxy"
+        )
         return SourceState(
             self._succeeded_at_s,
-            f"none of {len(listed)} aws-node pods could be read ({causes}): allow TCP "
-            f"{self._settings.scrape_port} from the operator to the nodes, or read through the "
-            "API server's pod proxy",
+            f"none of {len(listed)} aws-node pods could be read ({causes}): {fix}",
         )
 
     def _start_due(self) -> None:

@@ -26,9 +26,11 @@ from ippolicy.observe.ec2 import Ec2Facts
 from ippolicy.observe.lookups import (
     CILIUM_CONFIG,
     ENI_CONFIGS,
+    VPC_CNI_CONFIG,
     Lookup,
     read_config_map,
     read_eni_configs,
+    read_windows_ipam,
 )
 from ippolicy.observe.settings import ObserveSettings
 from ippolicy.observe.subnets import OWN_ALONE, SubnetChoice
@@ -47,6 +49,7 @@ class Seen:
     reservations: Mapping[str, tuple[CidrReservation, ...]]
     instances: Mapping[str, InstanceUse]
     cni: CniFacts
+    windows_ipam: Mapping[str, str]
 
 
 class Surroundings:
@@ -69,6 +72,9 @@ class Surroundings:
         self._cilium_config: Lookup[Mapping[str, str]] = Lookup(
             api, read_config_map, {}, "get configmaps", settings, clock=clock
         )
+        self._windows_ipam: Lookup[Mapping[str, str]] = Lookup(
+            api, read_windows_ipam, {}, "get configmaps", settings, clock=clock
+        )
 
     async def look(self, refs: Collection[DaemonSetRef]) -> None:
         """Read what tells where the DaemonSets `refs` get addresses from, and pass it on."""
@@ -78,6 +84,10 @@ class Surroundings:
         namespace = next((ref.namespace for ref in sorted(refs) if self._cilium(ref)), None)
         await self._cilium_config.refresh(
             CILIUM_CONFIG.format(namespace=namespace) if namespace is not None else None
+        )
+        aws_node = next((ref for ref in sorted(refs) if self._cluster.daemon_set(ref)), None)
+        await self._windows_ipam.refresh(
+            VPC_CNI_CONFIG.format(namespace=aws_node.namespace) if aws_node is not None else None
         )
         self._ec2.eni_configs = self._eni_configs.value
         self._ec2.discovery = any(choice.discovery for choice in choices)
@@ -110,6 +120,7 @@ class Surroundings:
             reservations=self._ec2.inventories.reservations_of(ids),
             instances=instances,
             cni=self._cni(ref, daemon_set, inventories.values(), instances, now_s),
+            windows_ipam=self._windows_ipam.value,
         )
 
     def states(self) -> dict[SourceName, SourceState]:
@@ -117,6 +128,7 @@ class Surroundings:
         states = {
             SourceName.ENI_CONFIGS: self._eni_configs.state,
             SourceName.CILIUM: self._cilium_config.state,
+            SourceName.WINDOWS_IPAM: self._windows_ipam.state,
         }
         return {name: state for name, state in states.items() if state is not None}
 

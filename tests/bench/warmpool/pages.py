@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from string import Template
 
 from warmpool.checks import Check
 from warmpool.fleets import FleetResult, SamplingResult
+from warmpool.forecasts import Figures as ForecastFigures
+from warmpool.forecasts import check_forecasts, percent
 from warmpool.intervals import Estimate
 from warmpool.losses import losses
 from warmpool.machine import Machine
@@ -17,13 +21,17 @@ from warmpool.runs import CHOICE, POLICIES, PROFILES
 from warmpool.terms import GRID, name_of
 
 TEMPLATE = Path(__file__).with_name("benchmarks.md.template")
+FORECASTS = Path(__file__).with_name("forecasts.md.template")
+_FORECASTS = re.compile(r"^## Forecasts\n.*?(?=^## )", re.DOTALL | re.MULTILINE)
 
 
 def page(
     results: Sequence[FamilyResult],
     fleets: Sequence[FleetResult],
     samplings: Sequence[SamplingResult],
+    forecasts: Sequence[ForecastFigures],
     checks: Sequence[Check],
+    *,
     machine: Machine,
 ) -> str:
     """The whole page."""
@@ -41,8 +49,24 @@ def page(
         losses="\n".join(f"- {line}" for line in losses(results)),
         fleets="\n".join(_fleets(fleets)),
         samplings="\n".join(_samplings(samplings)),
+        forecasts=forecast_section(forecasts, machine),
         checks="\n".join(_checks(checks)),
     )
+
+
+def forecast_section(forecasts: Sequence[ForecastFigures], machine: Machine) -> str:
+    """The section of the page that is about forecasts."""
+    return Template(FORECASTS.read_text("utf-8")).substitute(
+        date=machine.date,
+        forecasts="\n".join(_forecasts(forecasts)),
+        checks="\n".join(_checks(check_forecasts(forecasts))),
+    )
+
+
+def with_forecasts(text: str, forecasts: Sequence[ForecastFigures], machine: Machine) -> str:
+    """The page `text` with that section as it was measured now, and all else as it was."""
+    section = forecast_section(forecasts, machine)
+    return _FORECASTS.sub(lambda _: f"{section}\n", text)
 
 
 def _family(result: FamilyResult) -> str:
@@ -133,6 +157,16 @@ def _samplings(samplings: Sequence[SamplingResult]) -> Iterator[str]:
             f"{one.sampled_true.held_a_node:.2f}, {one.sampled_true.delayed_pct:.2f} % | "
             f"{one.whole} | {one.whole_true.held_a_node:.2f}, {one.whole_true.delayed_pct:.2f} % | "
             f"{one.held_more:+.1%} | {one.cpu_sampled_s:.1f} and {one.cpu_whole_s:.1f} s |"
+        )
+
+
+def _forecasts(forecasts: Sequence[ForecastFigures]) -> Iterator[str]:
+    for row in forecasts:
+        width = "-" if math.isnan(row.width) else f"{row.width:.2f}"
+        yield (
+            f"| {row.family} | {row.running_out} | {percent(row.coverage)} | {row.unforeseen} | "
+            f"{percent(row.foreseen_coverage)} | {width} | {row.lasting} | "
+            f"{percent(row.alarm_share)} |"
         )
 
 

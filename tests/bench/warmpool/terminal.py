@@ -7,6 +7,7 @@ from textwrap import fill
 
 from warmpool.checks import Check
 from warmpool.fleets import FleetResult, SamplingResult
+from warmpool.forecasts import Figures, percent
 from warmpool.intervals import Estimate
 from warmpool.results import FamilyResult
 from warmpool.runs import CHOICE, POLICIES
@@ -66,6 +67,20 @@ def sampling_table(results: Sequence[SamplingResult]) -> str:
     lines += [
         f"{f'{r.units_played} played':<14}{r.sampled:>12}{r.whole:>12}{r.held_more:>+11.1%}"
         f"{f'{r.sampled_true.delayed_pct:.2f} / {r.whole_true.delayed_pct:.2f} %':>17}"
+        for r in results
+    ]
+    return "\n".join(lines)
+
+
+def forecast_table(results: Sequence[Figures]) -> str:
+    """A row a family of made-up use."""
+    lines = [
+        f"{'free addresses':<20}{'ran out':>8}{'within':>8}{'unforeseen':>12}{'lasted':>8}"
+        f"{'false alarms':>14}"
+    ]
+    lines += [
+        f"{r.family:<20}{r.running_out:>8}{percent(r.coverage):>8}{r.unforeseen:>12}{r.lasting:>8}"
+        f"{percent(r.alarm_share):>14}"
         for r in results
     ]
     return "\n".join(lines)

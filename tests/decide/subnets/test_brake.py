@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import builders
 from ippolicy.api import IPPolicy
 from ippolicy.decide.decision import Inputs, decide
-from ippolicy.decide.gate import Limits
+from ippolicy.decide.gates import Limits
 from ippolicy.decide.subnets.brake import (
     LEANEST_STEP,
     PACE_S,

@@ -163,13 +163,17 @@ def test_an_update_needs_no_address_beside_those_it_has(helm: Helm) -> None:
 
 def test_every_setting_reaches_the_operator_under_its_own_name(helm: Helm) -> None:
     of_the_pod = {"lease_namespace": "metadata.namespace", "lease_holder": "metadata.name"}
-    fields = {n: f.default for n, f in Settings.model_fields.items() if n not in of_the_pod}
+    of_values = {"webhook_service": f"{NAME}-webhook", "webhook_certificates": "own"}
+    others = of_the_pod | of_values
+    fields = {n: f.default for n, f in Settings.model_fields.items() if n not in others}
     values = {to_camel(name): default for name, default in fields.items()}
-    env = at(helm.render({"settings": values})[f"Deployment/{NAME}"], "CONTAINER.env")
+    rendered = helm.render({"settings": values, "webhook": {"enabled": True}})
+    env = at(rendered[f"Deployment/{NAME}"], "CONTAINER.env")
     given = {
-        one["name"]: one.get("value") or one["valueFrom"]["fieldRef"]["fieldPath"] for one in env
+        one["name"]: one["value"] if "value" in one else at(one, "valueFrom.fieldRef.fieldPath")
+        for one in env
     }
-    assert given == {f"{PREFIX}{n.upper()}": str(to) for n, to in (of_the_pod | fields).items()}
+    assert given == {f"{PREFIX}{n.upper()}": str(to) for n, to in (others | fields).items()}
     assert load(given).lease_holder == "metadata.name"
 
 
@@ -197,6 +201,39 @@ def test_another_port_is_known_to_all(helm: Helm) -> None:
     assert at(objects[f"Service/{NAME}"], "spec.ports.0.port") == 9999
     (url,) = at(objects[f"Pod/{NAME}-test"], "spec.containers.0.env")
     assert url["value"] == f"http://{NAME}.{NAMESPACE}.svc:9999/readyz"
+
+
+WEBHOOK = f"{NAME}-webhook"
+
+
+def test_the_webhook_is_reached_at_its_port_and_writes_by_name_only(helm: Helm) -> None:
+    objects = helm.render({"webhook": {"enabled": True}, "networkPolicy": {"enabled": True}})
+    port = at(objects[f"Deployment/{NAME}"], "CONTAINER.ports.1")
+    assert port == {
+        "name": at(objects[f"Service/{WEBHOOK}"], "spec.ports.0.targetPort"),
+        "containerPort": Settings.model_fields["webhook_port"].default,
+    }
+    assert at(objects[f"NetworkPolicy/{NAME}"], "spec.ingress.1.ports.0.port") == "webhook"
+    (configurations,) = objects[f"ClusterRole/{WEBHOOK}"]["rules"]
+    (secrets,) = objects[f"Role/{WEBHOOK}"]["rules"]
+    (restarts,) = objects[f"Role/{WEBHOOK}-restarts"]["rules"]
+    assert configurations["resourceNames"] == [NAME]
+    assert secrets["resourceNames"] == [WEBHOOK]
+    assert secrets["verbs"] == ["get", "create", "patch"]
+    assert (restarts["resources"], restarts["verbs"]) == (["pods"], ["delete"])
+    assert objects[f"Role/{WEBHOOK}-restarts"]["metadata"]["namespace"] == "kube-system"
+
+
+def test_with_cert_manager_the_operator_only_reads_its_certificate(helm: Helm) -> None:
+    values = {"webhook": {"enabled": True, "certManager": {"enabled": True}}}
+    objects = helm.render(values)
+    (secrets,) = objects[f"Role/{WEBHOOK}"]["rules"]
+    assert secrets["verbs"] == ["get"]
+    certificate = objects[f"Certificate/{WEBHOOK}"]["spec"]
+    assert certificate["dnsNames"] == [f"{WEBHOOK}.{NAMESPACE}.svc"]
+    assert certificate["secretName"] == WEBHOOK
+    assert certificate["issuerRef"] == {"name": WEBHOOK}
+    assert objects[f"Issuer/{WEBHOOK}"]["spec"] == {"selfSigned": {}}
 
 
 @pytest.mark.parametrize("monitor", ["serviceMonitor", "podMonitor"])

@@ -138,6 +138,12 @@ def braking(
     return Braking(step, tuple(pressures))
 
 
+def watching(rooms: Sequence[SubnetRoom], brake: Brake) -> Braking:
+    """Which subnets are short where no targets keep anything idle, so that none can brake."""
+    nothing: Idle = {at.at_s: {} for room in rooms for at in room.moments}
+    return braking(rooms, iter((nothing,)), nothing, brake)
+
+
 def relaxed(policy: IPPolicy, step: int) -> IPPolicy:
     """`policy` with the limit on delayed starts of a step before the last, and one setting a day:
     what is short now does not wait for its hour."""

@@ -49,6 +49,12 @@ class Exhaustion:
     likely_s: float
     late_s: float | None
 
+    def after(self, passed_s: float) -> Exhaustion:
+        """The same, told `passed_s` seconds later."""
+        moments = (self.early_s, self.likely_s, math.inf if self.late_s is None else self.late_s)
+        early_s, likely_s, late_s = (max(0.0, moment_s - passed_s) for moment_s in moments)
+        return Exhaustion(early_s, likely_s, late_s if math.isfinite(late_s) else None)
+
 
 @dataclass(frozen=True, slots=True)
 class Forecast:

@@ -10,6 +10,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 
 from ippolicy.decide.predict import shape_of
 from ippolicy.decide.subnets.placement import idle_now, idle_with, shares
@@ -86,9 +87,10 @@ def headroom(
     """For each subnet, each group that has nodes in its zone; `rooms` by subnet id, as far as they
     are known. Groups of unknown instance limits are left out."""
     now, then = _Setting.of(snapshot, present, recommended)
+    groups = _groups(snapshot, prefixes=present.prefix_delegation)
     found = []
     for subnet in snapshot.subnets:
-        for group in _groups(snapshot, subnet.zone, prefixes=present.prefix_delegation):
+        for group in groups.get(subnet.zone, ()):
             fits = [
                 group.fit(setting, subnet, rooms.get(subnet.subnet_id)) for setting in (now, then)
             ]
@@ -103,8 +105,7 @@ def zone_losses(
     """For each zone with nodes, what its loss would do; its nodes are made anew in the others."""
     both = _Setting.of(snapshot, present, recommended)
     losses = []
-    for zone in sorted({node.zone for node in snapshot.nodes}):
-        groups = _groups(snapshot, zone, prefixes=present.prefix_delegation)
+    for zone, groups in _groups(snapshot, prefixes=present.prefix_delegation).items():
         refuges = [_refuge(snapshot, zone, groups, setting) for setting in both]
         losses.append(
             ZoneLoss(
@@ -176,20 +177,22 @@ def _here(need: NodeNeed, settings: PoolSettings, subnet: SubnetFacts) -> int:
     return 1
 
 
-def _groups(snapshot: Snapshot, zone: str, *, prefixes: bool) -> list[_Group]:
-    members: dict[str, list[NodeFacts]] = defaultdict(list)
+def _groups(snapshot: Snapshot, *, prefixes: bool) -> dict[str, list[_Group]]:
+    """Zone -> the groups that have nodes there, both in order of their names."""
+    members: dict[tuple[str, str], list[NodeFacts]] = defaultdict(list)
     for node in snapshot.nodes:
-        if node.zone == zone:
-            members[node.group].append(node)
-    return [
-        _Group(
-            name=name,
-            nodes=len(nodes),
-            all_pods=sum(snapshot.pods_per_node.get(node.name, 0) for node in nodes),
-            shape=_usual_shape(snapshot, nodes, prefixes=prefixes),
+        members[node.zone, node.group].append(node)
+    found: dict[str, list[_Group]] = defaultdict(list)
+    for (zone, name), nodes in sorted(members.items(), key=itemgetter(0)):
+        found[zone].append(
+            _Group(
+                name=name,
+                nodes=len(nodes),
+                all_pods=sum(snapshot.pods_per_node.get(node.name, 0) for node in nodes),
+                shape=_usual_shape(snapshot, nodes, prefixes=prefixes),
+            )
         )
-        for name, nodes in sorted(members.items())
-    ]
+    return found
 
 
 def _usual_shape(

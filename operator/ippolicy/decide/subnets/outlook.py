@@ -12,16 +12,17 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final, TypeVar
+from zlib import crc32
 
 from ippolicy.api import IPPolicy
 from ippolicy.decide.subnets.brake import RELEASE_S, RoomAt, SubnetRoom, leanest
 from ippolicy.decide.subnets.forecast import Forecast, foreseen, least_ahead
 from ippolicy.decide.subnets.history import FreeHistory, Histories, Reading
 from ippolicy.decide.subnets.placement import assigned_now, idle_now, idle_with, shares
-from ippolicy.decide.subnets.trend import Trend, trend_of
+from ippolicy.decide.subnets.trend import HOUR_S, Trend, trend_of
 from ippolicy.facts import Snapshot, SubnetFacts
 from ippolicy.ipamd import PoolSettings
 
@@ -30,6 +31,9 @@ Found = TypeVar("Found")
 MINUTE_S = 60.0
 LOOKS_S = 600.0
 """Every so often in the last hour it is asked what was to come."""
+_MOVED: Final = 0.01
+_KEPT: Final = 1 / 30
+"""Part of the time watched for which what was found is told on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,17 +83,32 @@ def readings(snapshot: Snapshot, present: PoolSettings, quota: int | None) -> li
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """The minute as of which something was last foreseen, and how many addresses were free then."""
+
+    at_s: float
+    free: int
+
+
 class Outlooks:
-    """The outlook from some histories; what was found for a minute is not found anew in it."""
+    """The outlook from some histories.
+
+    What is ahead is found anew where more than a hundredth of the free addresses came or went
+    since, and else after a thirtieth of the time watched, at most ten minutes, not of all subnets
+    in the same one: this is what takes time with hundreds of them.
+    """
 
     def __init__(self, histories: Histories) -> None:
         self._histories = histories
+        self._looks: dict[str, _Look] = {}
+        self._looked: dict[str, _Look] = {}
         self._kept: dict[Hashable, Any] = {}
         self._used: dict[Hashable, Any] = {}
 
     def of(self, snapshot: Snapshot, policy: IPPolicy, present: PoolSettings) -> Outlook:
         """What is ahead of the subnets of `snapshot`."""
-        self._used = {}
+        self._used, self._looked = {}, {}
         targets = leanest(policy, present.targets)
         idle = idle_with(snapshot, shares(snapshot), present, targets)
         subnets = tuple(
@@ -98,7 +117,7 @@ class Outlooks:
         )
         zones = sorted({subnet.zone for subnet in snapshot.subnets})
         outlook = Outlook(subnets, {zone: self._forecast(_zone(zone), 1) for zone in zones})
-        self._kept = self._used
+        self._kept, self._looks = self._used, self._looked
         return outlook
 
     def _subnet(self, subnet: SubnetFacts, policy: IPPolicy, idle: int) -> SubnetOutlook:
@@ -116,13 +135,17 @@ class Outlooks:
         history = self._histories.get(name)
         if history is None:
             return None
-        within_s = spec.brake.exhausted_within.seconds
+        within_s, now_s = spec.brake.exhausted_within.seconds, _minute(history)
+        last_s = self._look(name, history).at_s
         return SubnetRoom(
             subnet_id=subnet.subnet_id,
             size=subnet.usable if spec.quota is None else min(subnet.usable, spec.quota),
             moments=tuple(
-                RoomAt(at_s, room, self._least_ahead(name, history, at_s, within_s))
-                for at_s in _moments(history)
+                RoomAt(at_s, room, self._least_ahead(name, history, seen_s, within_s))
+                for at_s, seen_s in (
+                    *((past_s, past_s) for past_s in _past(now_s)),
+                    (now_s, last_s),
+                )
                 if (room := history.calm_at(at_s)) is not None
             ),
         )
@@ -131,13 +154,26 @@ class Outlooks:
         history = self._histories.get(name)
         if history is None:
             return None
-        free, at_s = history.last_free, _minute(history)
+        free, at_s = history.last_free, self._look(name, history).at_s
         trend = self._trend(name, history, at_s)
         if trend is None:
             return None
-        return self._once(
+        found = self._once(
             (name, at_s, free < needed, needed), lambda: foreseen(trend, free, needed)
         )
+        if found.exhaustion is None:
+            return found
+        return replace(found, exhaustion=found.exhaustion.after(_minute(history) - at_s))
+
+    def _look(self, name: str, history: FreeHistory) -> _Look:
+        """As of when it is told what is ahead."""
+        if name not in self._looked:
+            now = _Look(_minute(history), history.last_free)
+            last = self._looks.get(name, now)
+            trend: Trend | None = self._kept.get((name, last.at_s))
+            due = trend is None or _is_due(name, trend.watched_h * HOUR_S, last, now)
+            self._looked[name] = now if due else last
+        return self._looked[name]
 
     def _least_ahead(
         self, name: str, history: FreeHistory, at_s: float, within_s: float
@@ -161,11 +197,20 @@ class Outlooks:
         return found
 
 
-def _moments(history: FreeHistory) -> tuple[float, ...]:
-    """Now, to the minute, and full steps of the hour before."""
-    now_s = _minute(history)
-    steps = range(math.ceil((now_s - RELEASE_S) / LOOKS_S), math.ceil(now_s / LOOKS_S))
-    return (*(step * LOOKS_S for step in steps), now_s)
+def _is_due(name: str, watched_s: float, last: _Look, now: _Look) -> bool:
+    """Whether it is time to look again."""
+    turns = LOOKS_S // MINUTE_S
+    return (
+        now.at_s - last.at_s >= min(LOOKS_S, _KEPT * watched_s)
+        or (now.at_s > last.at_s and now.at_s // MINUTE_S % turns == crc32(name.encode()) % turns)
+        or abs(now.free - last.free) > _MOVED * last.free
+    )
+
+
+def _past(now_s: float) -> Iterator[float]:
+    """Full steps of the hour before."""
+    for step in range(math.ceil((now_s - RELEASE_S) / LOOKS_S), math.ceil(now_s / LOOKS_S)):
+        yield step * LOOKS_S
 
 
 def _minute(history: FreeHistory) -> float:

@@ -9,7 +9,7 @@ ENIs' own.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 
@@ -30,27 +30,35 @@ def shares(snapshot: Snapshot) -> Shares:
         for eni in inventory.interfaces:
             if eni.instance_id in snapshot.instances:
                 held[snapshot.instances[eni.instance_id].node][subnet_id] += eni.addresses
-    found: dict[str, Mapping[str, float]] = {}
-    for node in snapshot.nodes:
-        amounts = held.get(node.name) or _by_zone(snapshot, node)
-        total = sum(amounts.values())
-        if total:
-            found[node.name] = {subnet_id: part / total for subnet_id, part in amounts.items()}
-    return found
+    of_zone = {zone: _parts(_used(snapshot, zone)) for zone in {n.zone for n in snapshot.nodes}}
+    placed = {
+        node.name: _parts(held[node.name]) if node.name in held else of_zone[node.zone]
+        for node in snapshot.nodes
+    }
+    return {name: parts for name, parts in placed.items() if parts}
+
+
+def spread(placed: Shares, amounts: Iterable[tuple[str, float]]) -> dict[str, float]:
+    """Subnet id -> its part of the `amounts` of the named nodes."""
+    # What tells of a node by its zone alone is one object for all of the zone: summed first, a
+    # cluster of thousands of nodes and hundreds of subnets costs no product of the two.
+    totals: dict[int, float] = defaultdict(float)
+    alike: dict[int, Mapping[str, float]] = {}
+    for name, amount in amounts:
+        parts = placed.get(name)
+        if parts is not None:
+            alike[id(parts)] = parts
+            totals[id(parts)] += amount
+    found: dict[str, float] = defaultdict(float)
+    for key, total in totals.items():
+        for subnet_id, share in alike[key].items():
+            found[subnet_id] += share * total
+    return dict(found)
 
 
 def idle_now(snapshot: Snapshot, placed: Shares, present: PoolSettings) -> dict[str, float]:
     """Subnet id -> idle addresses now; nodes whose pool was not read count as `present` has it."""
-    idle: dict[str, float] = defaultdict(float)
-    for node in snapshot.nodes:
-        pool = snapshot.pools.get(node.name)
-        if pool is None:
-            amount = _settled_idle(snapshot, node, present)
-        else:
-            amount = pool.held - pool.assigned + pool.enis
-        for subnet_id, share in placed.get(node.name, {}).items():
-            idle[subnet_id] += share * amount
-    return dict(idle)
+    return spread(placed, ((n.name, _idle_of(snapshot, n, present)) for n in snapshot.nodes))
 
 
 def idle_with(
@@ -63,22 +71,25 @@ def idle_with(
     """Subnet id -> idle addresses with `targets`, once pools have settled on `pods` (by node; left
     out, those of now)."""
     settings = replace(present, targets=targets)
-    idle: dict[str, float] = defaultdict(float)
-    for node in snapshot.nodes:
-        amount = _settled_idle(snapshot, node, settings, (pods or {}).get(node.name))
-        for subnet_id, share in placed.get(node.name, {}).items():
-            idle[subnet_id] += share * amount
-    return dict(idle)
+    return spread(
+        placed,
+        (
+            (node.name, _settled_idle(snapshot, node, settings, (pods or {}).get(node.name)))
+            for node in snapshot.nodes
+        ),
+    )
 
 
 def assigned_now(snapshot: Snapshot, placed: Shares) -> dict[str, float]:
     """Subnet id -> addresses that pods of these nodes use."""
-    assigned: dict[str, float] = defaultdict(float)
-    for node in snapshot.nodes:
-        pods = settled_pods(snapshot, node)
-        for subnet_id, share in placed.get(node.name, {}).items():
-            assigned[subnet_id] += share * pods
-    return dict(assigned)
+    return spread(placed, ((n.name, settled_pods(snapshot, n)) for n in snapshot.nodes))
+
+
+def _idle_of(snapshot: Snapshot, node: NodeFacts, present: PoolSettings) -> int:
+    pool = snapshot.pools.get(node.name)
+    if pool is None:
+        return _settled_idle(snapshot, node, present)
+    return pool.held - pool.assigned + pool.enis
 
 
 def _settled_idle(
@@ -98,7 +109,12 @@ def _idle(shape: NodeShape, settings: PoolSettings, pods: int) -> int:
     return settled.subnet_addresses - settled.served
 
 
-def _by_zone(snapshot: Snapshot, node: NodeFacts) -> dict[str, int]:
-    near = [subnet for subnet in snapshot.subnets if subnet.zone == node.zone]
+def _parts(amounts: Mapping[str, int]) -> dict[str, float]:
+    total = sum(amounts.values())
+    return {subnet_id: part / total for subnet_id, part in amounts.items()} if total else {}
+
+
+def _used(snapshot: Snapshot, zone: str) -> dict[str, int]:
+    near = [subnet for subnet in snapshot.subnets if subnet.zone == zone]
     with_nodes = [subnet for subnet in near if SubnetUse.NODES in subnet.uses] or near
     return {subnet.subnet_id: max(1, subnet.usable - subnet.free) for subnet in with_nodes}

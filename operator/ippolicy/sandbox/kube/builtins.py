@@ -28,6 +28,14 @@ _NO_PODS = {
     "numberMisscheduled": 0,
     "numberReady": 0,
 }
+_WEBHOOK: Object = {
+    "failurePolicy": "Fail",
+    "matchPolicy": "Equivalent",
+    "namespaceSelector": {},
+    "objectSelector": {},
+    "reinvocationPolicy": "Never",
+    "timeoutSeconds": 10,
+}
 _CONTAINER_LISTS = ("initContainers", "containers")
 
 
@@ -67,7 +75,17 @@ def with_defaults(kind: str, value: Object) -> Object:
         }
     if kind == "CustomResourceDefinition":
         return _definition(value)
+    if kind == "MutatingWebhookConfiguration":
+        return {**value, "webhooks": [_webhook(hook) for hook in value.get("webhooks") or ()]}
     return value
+
+
+def _webhook(hook: Object) -> Object:
+    client = {**(hook.get("clientConfig") or {})}
+    if client.get("service"):
+        client["service"] = {"port": 443, **client["service"]}
+    rules = [{"scope": "*", **rule} for rule in hook.get("rules") or ()]
+    return {**_WEBHOOK, **hook, "clientConfig": client, "rules": rules}
 
 
 def _pod_spec(spec: Object) -> Object:

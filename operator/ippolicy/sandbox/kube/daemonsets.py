@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterator, Sequence
 
 from ippolicy.sandbox.kube.admission import Write
 from ippolicy.sandbox.kube.builtins import TEMPLATE_GENERATION
@@ -21,6 +22,7 @@ from ippolicy.sandbox.kube.refusals import Refused
 from ippolicy.sandbox.kube.resources import CONTROLLER_REVISIONS, DAEMON_SETS, NODES, PODS
 from ippolicy.sandbox.kube.rolling import next_step, status_of
 from ippolicy.sandbox.kube.store import Address, Change
+from ippolicy.sandbox.kube.webhooks import Webhooks
 from ippolicy.sandbox.kube.writes import MERGE, Writer
 
 _log = logging.getLogger(__name__)
@@ -33,8 +35,9 @@ _BATCH = 50
 class DaemonSetController:
     """Follows DaemonSets, their pods and the nodes; writes only through the `Writer`."""
 
-    def __init__(self, writer: Writer, owners: OwnerIndex) -> None:
+    def __init__(self, writer: Writer, webhooks: Webhooks, owners: OwnerIndex) -> None:
         self._writer = writer
+        self._webhooks = webhooks
         self._store = writer.store
         self._owners = owners
         self._dirty: set[Address] = set()
@@ -104,16 +107,20 @@ class DaemonSetController:
         step = next_step(daemon_set, wanted, pods, revision, self._writer.now())
         for name in step.delete:
             self._writer.delete(PODS, namespace, name, Deletion())
-        for done, node in enumerate(step.create_on, start=1):
-            self._place(daemon_set, node, revision)
-            if done % _BATCH == 0:
-                await asyncio.sleep(0)
+        for batch in _batches(step.create_on):
+            placing = (self._place(daemon_set, node, revision) for node in batch)
+            for outcome in await asyncio.gather(*placing, return_exceptions=True):
+                if isinstance(outcome, BaseException):
+                    raise outcome
+            await asyncio.sleep(0)
 
-    def _place(self, daemon_set: Object, node: str, revision: str) -> None:
+    async def _place(self, daemon_set: Object, node: str, revision: str) -> None:
         namespace = daemon_set["metadata"]["namespace"]
         generation = daemon_set["metadata"]["annotations"][TEMPLATE_GENERATION]
         pod = pod_for(daemon_set, node, revision, generation)
-        made = self._writer.create(PODS, namespace, pod, Write(_MANAGER)).record
+        write = Write(_MANAGER)
+        pod = await self._webhooks.admit(PODS, namespace, pod, write)
+        made = self._writer.create(PODS, namespace, pod, write).record
         self._writer.bind(namespace, made.address[1], node, Write(_SCHEDULER))
 
     def _report(self, daemon_set: Object, revision: str) -> None:
@@ -158,6 +165,14 @@ class DaemonSetController:
         for item in idle[: max(0, excess)]:
             place = (item["metadata"]["namespace"], item["metadata"]["name"])
             self._writer.delete(CONTROLLER_REVISIONS, *place, Deletion())
+
+
+def _batches(nodes: Sequence[str]) -> Iterator[Sequence[str]]:
+    """One node, then twice as many each time, as the real controller goes about it."""
+    start, size = 0, 1
+    while start < len(nodes):
+        yield nodes[start : start + size]
+        start, size = start + size, min(2 * size, _BATCH)
 
 
 def _cleared(daemon_set: Object) -> Object:

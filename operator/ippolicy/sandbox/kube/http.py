@@ -22,6 +22,7 @@ from ippolicy.sandbox.kube.refusals import Refused, invalid, not_found
 from ippolicy.sandbox.kube.requestlog import Request, RequestLog
 from ippolicy.sandbox.kube.store import Record
 from ippolicy.sandbox.kube.watches import Watch
+from ippolicy.sandbox.kube.webhooks import Webhooks
 from ippolicy.sandbox.kube.writes import APPLY, Outcome, Writer
 
 _JSON = "application/json"
@@ -61,6 +62,7 @@ class Frontend:
     def __init__(
         self,
         writer: Writer,
+        webhooks: Webhooks,
         *,
         faults: Faults,
         log: RequestLog,
@@ -70,6 +72,7 @@ class Frontend:
         bookmark_interval_s: float,
     ) -> None:
         self._writer = writer
+        self._webhooks = webhooks
         self._store = writer.store
         self._registry = writer.registry
         self._faults = faults
@@ -172,7 +175,7 @@ class Frontend:
             case "deletecollection":
                 body = self._delete_collection(call, presenter)
             case _:
-                return self._change(call, presenter)
+                return await self._change(call, presenter)
         return web.Response(body=body, content_type=_JSON)
 
     def _get(self, call: _Call) -> Record:
@@ -204,12 +207,12 @@ class Frontend:
             self._watches.discard(watch)
         return response
 
-    def _change(self, call: _Call, presenter: Presenter) -> web.Response:
+    async def _change(self, call: _Call, presenter: Presenter) -> web.Response:
         if call.target.subresource == "binding":
             node = dig(call.body, "target", "name")
             self._writer.bind(call.target.namespace, call.target.name, node, call.write)
             return web.json_response(_success({}), status=201)
-        outcome = self._write(call)
+        outcome = await self._write(call)
         response = web.Response(
             body=presenter.whole(outcome.record),
             status=201 if outcome.created else 200,
@@ -220,13 +223,14 @@ class Frontend:
             response.headers.add("Warning", f'299 - "{text}"')
         return response
 
-    def _write(self, call: _Call) -> Outcome:
+    async def _write(self, call: _Call) -> Outcome:
         target, kind, write = call.target, call.target.kind, call.write
         body = call.body
         if coreevents.needs_conversion(kind) and isinstance(body, dict):
             core = self._registry.find("", "v1", "events")
             kind, body = core or kind, coreevents.to_core(body)
         if target.verb == "create":
+            body = await self._webhooks.admit(kind, target.namespace, body, write)
             return self._writer.create(kind, target.namespace, body, write)
         if target.verb == "update":
             return self._writer.update(kind, target.namespace, target.name, body, write)

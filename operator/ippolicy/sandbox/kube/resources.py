@@ -196,11 +196,23 @@ CRDS = _built_in(
     generation=True,
     unconditional=False,
 )
+SERVICES = _built_in("", "v1", "Service", "services", short_names=("svc",), has_status=True)
+MUTATING_WEBHOOKS = _built_in(
+    "admissionregistration.k8s.io",
+    "v1",
+    "MutatingWebhookConfiguration",
+    "mutatingwebhookconfigurations",
+    namespaced=False,
+    categories=("api-extensions",),
+    generation=True,
+    unconditional=False,
+)
 _OTHERS = (
     _built_in("", "v1", "ConfigMap", "configmaps", short_names=("cm",)),
     _built_in("", "v1", "Secret", "secrets", selectable=("type",)),
     _built_in("", "v1", "ServiceAccount", "serviceaccounts", short_names=("sa",)),
-    _built_in("", "v1", "Service", "services", short_names=("svc",), has_status=True),
+    SERVICES,
+    MUTATING_WEBHOOKS,
     _built_in(
         "",
         "v1",

@@ -25,6 +25,7 @@ from ippolicy.sandbox.kube.owners import OwnerIndex
 from ippolicy.sandbox.kube.requestlog import RequestLog
 from ippolicy.sandbox.kube.resources import NAMESPACES, Registry
 from ippolicy.sandbox.kube.store import Store
+from ippolicy.sandbox.kube.webhooks import Webhooks
 from ippolicy.sandbox.kube.writes import Writer
 
 _NAMESPACES = ("default", "kube-node-lease", "kube-public", "kube-system")
@@ -67,8 +68,10 @@ class EmbeddedKube:
             rng=random.Random(seed),
             validators=validators,
         )
+        self._webhooks = Webhooks(self.store)
         self._frontend = Frontend(
             self.writer,
+            self._webhooks,
             faults=self.faults,
             log=self.requests,
             clock=clock,
@@ -115,7 +118,7 @@ class EmbeddedKube:
             owners = OwnerIndex(self.store)
             self._tasks = [
                 asyncio.create_task(GarbageCollector(self.writer, owners).run()),
-                asyncio.create_task(DaemonSetController(self.writer, owners).run()),
+                asyncio.create_task(DaemonSetController(self.writer, self._webhooks, owners).run()),
             ]
 
     async def stop(self) -> None:
@@ -123,6 +126,7 @@ class EmbeddedKube:
         for task in self._tasks:
             task.cancel()
         results = await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._webhooks.close()
         if self._runner is not None:
             self._frontend.drop_watches()
             await self._runner.cleanup()

@@ -136,6 +136,10 @@ _BUILT_IN = {
         status=_CONDITIONS,
     ),
     "CustomResourceDefinition": _struct(metadata=METADATA, status=_CONDITIONS),
+    "MutatingWebhookConfiguration": _struct(
+        metadata=METADATA,
+        webhooks=_keyed("name", items=_struct(namespaceSelector=ATOMIC, objectSelector=ATOMIC)),
+    ),
 }
 _PLAIN = _struct(metadata=METADATA)
 
