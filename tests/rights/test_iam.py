@@ -24,6 +24,8 @@ from worlds import small
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = ROOT / "deploy/iam"
 ROLE = "arn:aws:iam::111122223333:role/prometheus-reader"
+# Auto would look whether the add-on that sets the env of this cluster can be read.
+WATCHING: Mapping[str, Any] = {"mode": "Off", "apply": {"method": "DaemonSet"}}
 LONGER = 5
 """Requests for which is waited to see anything that is not allowed."""
 
@@ -43,12 +45,12 @@ class Feature:
 def prometheus(url: str, **sig_v4: str) -> dict[str, Any]:
     """The spec of a policy that has its demand from Managed Prometheus."""
     asked = {"url": f"{url}/workspaces/ws-1", "sigV4": {"region": "us-west-2", **sig_v4}}
-    return {"mode": "Off", "demand": {"prometheus": asked}}
+    return {**WATCHING, "demand": {"prometheus": asked}}
 
 
 EC2 = ("base", "split", "prefix-room")
 FEATURES = {
-    "subnets": Feature(EC2, lambda _: {"mode": "Off"}),
+    "subnets": Feature(EC2, lambda _: WATCHING),
     "prometheus": Feature((*EC2, "prometheus"), prometheus),
     "prometheus of another account": Feature(
         (*EC2, "prometheus-role"),
@@ -71,9 +73,9 @@ def allowed(documents: Iterable[str]) -> set[str]:
     """The actions of some documents."""
     actions: set[str] = set()
     for name in documents:
-        (statement,) = json.loads((DOCUMENTS / f"{name}.json").read_text())["Statement"]
-        assert statement["Effect"] == "Allow"
-        actions |= set(statement["Action"])
+        for statement in json.loads((DOCUMENTS / f"{name}.json").read_text())["Statement"]:
+            assert statement["Effect"] == "Allow"
+            actions |= set(statement["Action"])
     return actions
 
 
@@ -141,3 +143,13 @@ def test_nothing_is_asked_of_ec2_but_the_operations_that_are_listed() -> None:
 def test_requests_are_known_by_method_and_path(request_line: str, action: str) -> None:
     service, method, path = request_line.split()
     assert action_of(service, method, path, b"", "application/json") == action
+
+
+def test_nothing_but_the_add_on_of_the_cni_may_be_written() -> None:
+    for path in DOCUMENTS.glob("*.json"):
+        for statement in json.loads(path.read_text())["Statement"]:
+            reads = all(
+                action.split(":")[1].startswith(("Describe", "Get", "Query", "AssumeRole"))
+                for action in statement["Action"]
+            )
+            assert reads or statement["Resource"] == "arn:*:eks:*:*:addon/*/vpc-cni/*", path.name
