@@ -16,6 +16,7 @@ from ippolicy.account.transitions import transitions
 from ippolicy.account.view import View
 from ippolicy.decide.trust import Cause, Ladder, Step, Trouble
 from ippolicy.decide.types import Reason
+from ippolicy.facts import Coverage
 from views import NOW_S, a_decision, a_view
 
 LOAD = Trouble(Step.GROW_ONLY, Cause.EC2_LOAD, "EC2 refuses calls", NOW_S)
@@ -68,3 +69,24 @@ def test_each_change_of_the_step_is_an_event_with_its_cause() -> None:
         [(EventType.NORMAL, "Normal: all changes are written again")],
         [],
     ]
+
+
+def test_a_look_without_a_decision_tells_of_the_step_too() -> None:
+    view = a_view(decision=None, trusted=FROZEN)
+    told = conditions(view, (), NOW_S)
+    after = status_document(view, {}, NOW_S)
+    assert after["ladder"]["step"] == "Frozen"
+    assert [e.reason for e in transitions(view, {}, after)].count("LadderChanged") == 1
+    (sample,) = (one for one in samples(view, told) if one.metric is metrics.LADDER_STEP)
+    assert sample.value == 2.0
+
+
+@pytest.mark.parametrize(("stale", "status"), [(0, "False"), (1, "True")])
+def test_pods_that_have_just_restarted_are_no_fault_until_they_are_missed(
+    stale: int, status: str
+) -> None:
+    view = a_pass(NORMAL)
+    covered = replace(view.snapshot, coverage=Coverage(listed=3, read=2, stale=stale))
+    told = conditions(replace(view, snapshot=covered), (), NOW_S)
+    (degraded,) = (one for one in told if one.type == "Degraded")
+    assert degraded.status == status

@@ -385,6 +385,14 @@ def test_letting_go_is_tried_again_while_the_status_moves(aws_node: AwsNode, fai
     assert aws_node.our_fields() == {}
 
 
+def test_putting_back_is_tried_again_while_the_status_moves(aws_node: AwsNode, fail: Fail) -> None:
+    aws_node.carry_out({W: "2"})
+    fail(PATCH, times=2, status=409)
+    assert aws_node.actor().restore(aws_node.ref).kind is OutcomeKind.RESTORED
+    assert (aws_node.env(), aws_node.record_text()) == (CNI_ENV, None)
+    assert aws_node.generation == 3
+
+
 def test_letting_go_is_given_up_when_the_status_never_rests(aws_node: AwsNode, fail: Fail) -> None:
     aws_node.carry_out({W: "2"})
     fail(PATCH, times=None, status=409)

@@ -198,3 +198,19 @@ def test_the_same_change_of_the_same_facts_has_the_same_id() -> None:
     assert id_of("5") == id_of("5")
     assert id_of("5").startswith("4-")
     assert len({id_of("5"), id_of("6"), id_of("5", resourceVersion="101")}) == 3
+
+
+def test_what_a_clock_that_was_ahead_has_written_is_taken_to_be_of_now() -> None:
+    early = change(ChangePhase.COMPLETE, completed_at_s=AT_S + 60)
+    ahead = change(ChangePhase.COMPLETE, intended_at_s=AT_S + 3_600, completed_at_s=AT_S + 3_660)
+    past, made = history.not_ahead(record(early, ahead), AT_S + 120).changes
+    assert past == early
+    assert (made.intended_at_s, made.completed_at_s) == (AT_S + 120, AT_S + 120)
+    rolling = record(change(ChangePhase.ROLLING, intended_at_s=AT_S + 3_600))
+    (going_on,) = history.not_ahead(rolling, AT_S).changes
+    assert (going_on.intended_at_s, going_on.completed_at_s) == (AT_S, None)
+
+
+def test_clocks_that_differ_by_seconds_rewrite_nothing() -> None:
+    near = record(change(ChangePhase.COMPLETE, completed_at_s=AT_S + 60))
+    assert history.not_ahead(near, AT_S) is near

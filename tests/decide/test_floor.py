@@ -171,13 +171,15 @@ def test_more_generous_targets_are_left_in_force_while_they_serve(*, by_replay: 
     assert int(again.env["WARM_IP_TARGET"]) >= 4
 
 
-def test_a_floor_is_no_way_past_the_bounds_or_the_pace_of_changes() -> None:
+def test_a_floor_is_no_way_past_the_bounds_and_past_the_cooldown_only_where_it_is_urgent() -> None:
     bounded = made(LATE, IN_FORCE, spec={"bounds": {"warmIPTarget": {"max": 2}}})
     assert bounded.fleet is not None
     assert bounded.fleet.targets.warm_ip == 2
     assert bounded.fleet.targets.minimum_ip > 20
     lately = record(change(intended_at_s=NOW_S - 700, completed_at_s=NOW_S - 600))
-    assert made(LATE, IN_FORCE, changes=lately).reason is Reason.COOLDOWN
+    patient = made(LATE, IN_FORCE, changes=lately, spec={"change": {"urgent": "Never"}})
+    assert patient.reason is Reason.COOLDOWN
+    assert made(LATE, IN_FORCE, changes=lately).verdict is Verdict.CHANGE
 
 
 def test_what_was_measured_is_named_as_what_binds() -> None:

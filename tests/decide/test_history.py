@@ -101,3 +101,30 @@ def test_a_day_of_events_takes_little_memory() -> None:
     tracemalloc.stop()
     bytes_for_5000_nodes = used_bytes / nodes * 5_000
     assert bytes_for_5000_nodes < 200 * 2**20
+
+
+def test_a_clock_that_was_ahead_leaves_no_burst_behind() -> None:
+    seen = history()
+    seen.sync([node(0)], {"node-0": 3}, NOW_S)
+    seen.record(PodEvent(NOW_S + 5, "node-0", 1))
+    seen.record(PodEvent(NOW_S + 3_600, "node-0", 1))
+    seen.sync([node(0), node(1)], {"node-0": 5, "node-1": 2}, NOW_S + 3_600)
+    seen.set_back(NOW_S + 30)
+    seen.sync([node(0), node(1)], {"node-0": 5, "node-1": 2}, NOW_S + 30)
+    for at_s in (40, 50):
+        seen.record(PodEvent(NOW_S + at_s, "node-0", 1))
+    found = {(t.node, t.since_s - NOW_S): t for t in seen.traces(NOW_S + 60)}
+    assert set(found) == {("node-0", 0), ("node-0", 30), ("node-1", 30)}
+    past, now = found["node-0", 0], found["node-0", 30]
+    assert (past.level, past.level_at_end, past.until_s - NOW_S) == (3, 4, 30)
+    assert (now.level, now.level_at_end) == (5, 7)
+    assert np.allclose(now.times_s - NOW_S, [40, 50])
+
+
+def test_a_clock_that_is_put_back_a_little_changes_nothing() -> None:
+    seen = history()
+    seen.sync([node(0)], {"node-0": 3}, NOW_S)
+    seen.record(PodEvent(NOW_S + 5, "node-0", 1))
+    seen.set_back(NOW_S + 6)
+    (trace,) = seen.traces(NOW_S + 60)
+    assert (trace.span_s, trace.level_at_end) == (60.0, 4)

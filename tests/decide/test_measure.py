@@ -176,3 +176,11 @@ def test_of_a_large_fleet_a_fair_sample_is_enough(monkeypatch: pytest.MonkeyPatc
         look(snapshot=snapshot(40), traces=many), NOW_S - 3_600, SETTINGS, [LEAN]
     )
     assert found.held == pytest.approx(40 * 21, rel=0.02)
+
+
+def test_after_a_clock_was_put_back_nodes_are_counted_on() -> None:
+    meter = Meter()
+    calls = iter(range(10, 100, 10))
+    for at_s in (3_600, 3_660, 0, 60, 120):
+        meter.note(seen(at_s, {"ec2_calls": {"AssignPrivateIpAddresses": next(calls)}}))
+    assert meter.between(START_S + 60, START_S + 200).calls == 10

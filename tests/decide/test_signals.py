@@ -196,3 +196,21 @@ def test_a_quiet_hour_goes_by_the_whole_day_and_a_quiet_day_says_nothing() -> No
     facts = history.signals(hour_s + 19_800).ec2["AssignPrivateIpAddresses"]
     assert facts == ApiFacts(calls=45, overloaded=5, mean_s=2.0)
     assert history.signals(hour_s + 90_000).ec2 == {}
+
+
+def test_load_that_is_over_for_an_hour_is_over_on_a_quiet_day_too() -> None:
+    history = SignalHistory()
+    hour_s = NOW_S - NOW_S % 3_600
+    history.note(seen(hour_s, PoolCounters()))
+    history.note(seen(hour_s + 10, called(40, 20, 20_000)))
+    api = "AssignPrivateIpAddresses"
+    assert history.signals(hour_s + 4_499).ec2[api].overloaded == 20
+    assert history.signals(hour_s + 4_500).ec2[api] == ApiFacts(40, 0, 1.0)
+
+
+def test_after_a_clock_was_put_back_calls_are_counted_on() -> None:
+    history = SignalHistory()
+    hour_s = NOW_S - NOW_S % 3_600
+    for at_s, calls in ((5_000, 0), (10, 100), (60, 120)):
+        history.note(seen(hour_s + at_s, called(calls, 0, 1_000)))
+    assert history.signals(hour_s + 900).ec2["AssignPrivateIpAddresses"].calls == 20

@@ -14,9 +14,9 @@ import pytest
 
 from controlplane import ControlPlane
 from ippolicy.sandbox.cluster import Sandbox
-from realworlds import RealWorld
+from realworlds import OPERATOR, RealWorld
 from replicas import OUT_OF_OFFICE, Replica, Replicas, elected, two_operators
-from worlds import SOON, changed, condition, small, targets
+from worlds import RECORD, SOON, changed, condition, small, targets
 
 FAILOVERS = int(os.environ.get("FAILOVERS", "12"))  # 50 take ten minutes
 DURATION_S = 3.0
@@ -24,8 +24,6 @@ DEFAULT_DURATION_S = 12.0
 LONGEST_GAP_S = 20.0
 POLL_S = 0.1
 LATEST_S = 1.5  # a life takes some more without any failover
-OPERATOR = "system:serviceaccount:kube-system:ippolicy-operator"
-RECORD = "/api/v1/namespaces/kube-system/configmaps/ippolicy-record-aws-node"
 
 
 class Gaps:
@@ -161,7 +159,7 @@ def standing(world: RealWorld) -> Iterator[tuple[Sandbox, ControlPlane, Replicas
         yield sandbox, plane, replicas
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(300 + 40 * FAILOVERS)
 def test_failovers_at_any_moment_make_no_second_rollout_and_no_long_gap(
     real_world: RealWorld,
 ) -> None:

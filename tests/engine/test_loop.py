@@ -429,7 +429,8 @@ async def test_a_rollout_is_followed_until_it_is_through(decisions: Decisions) -
         return state.phase if state is not None else None
 
     assert await phase(0) is RolloutPhase.ROLLING
-    assert await phase(599) is RolloutPhase.ROLLING
+    assert await phase(300) is RolloutPhase.ROLLING
+    assert await phase(299) is RolloutPhase.ROLLING
     assert await phase(1) is RolloutPhase.STUCK
     rollout = replace(rollout, updated=4)
     assert await phase(0) is RolloutPhase.ROLLING

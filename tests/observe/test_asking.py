@@ -96,3 +96,16 @@ async def test_a_clock_that_is_set_back_takes_nothing_away() -> None:
     assert await rig.asked() == 0
     rig.time.now_s += 10
     assert await rig.asked() == 1
+
+
+async def test_a_clock_that_was_put_back_puts_nothing_off() -> None:
+    rig = Rig()
+    assert await rig.asked(1) == 6
+    rig.source.asked_at_s = rig.time.now_s
+    rig.source.retry_at_s = rig.time.now_s + SETTINGS.ec2_retry_s
+    assert not rig.asker.due(rig.source, 60.0)
+    rig.time.now_s -= 3_600
+    assert rig.asker.due(rig.source, 60.0)
+    assert await rig.asked() == 0
+    rig.time.now_s += 10
+    assert await rig.asked() == 1

@@ -119,3 +119,9 @@ def test_eni_configs_without_a_subnet_and_config_maps_without_data_are_empty() -
     assert read_config_map(b'{"metadata": {}}') == {}
     with pytest.raises(msgspec.DecodeError):
         read_eni_configs(b'{"kind": "Status"}')
+
+
+async def test_a_clock_that_was_put_back_puts_nothing_off() -> None:
+    rig = Rig()
+    assert await rig.later(0) == [ENI_CONFIGS]
+    assert await rig.later(-3_600) == [ENI_CONFIGS]

@@ -8,10 +8,9 @@ from contextlib import contextmanager
 
 from ippolicy.sandbox.cluster import POLICIES, Sandbox
 from replicas import OUT_OF_OFFICE, Replicas, elected, two_operators
-from worlds import SOON, World, changed, condition, targets, wait_until_applied
+from worlds import RECORD, SOON, World, changed, condition, targets, wait_until_applied
 
 DURATION_S = 3.0
-RECORD = "/api/v1/namespaces/kube-system/configmaps/ippolicy-record-aws-node"
 CHECKPOINT = "/api/v1/namespaces/kube-system/configmaps/ippolicy-checkpoint-aws-node"
 OURS = (f"{POLICIES}/default", RECORD, CHECKPOINT)
 # A loaded machine looks late: what counts is that it is not the expiry that is waited for.

@@ -15,6 +15,14 @@ def hurry(began_s, since_s, speed, elapsed=time.monotonic, nap=asyncio.sleep):
     asyncio.sleep = lambda delay, result=None: nap(delay and max(0.02, delay / speed), result)
 hurry(time.time(), time.monotonic(), %r)
 """
+_JUMPS = """
+import signal
+def jumps(clock=time.time, ahead_s=[0.0]):
+    time.time = lambda: clock() + ahead_s[0]
+    signal.signal(signal.SIGUSR1, lambda *_: ahead_s.__setitem__(0, %r))
+    signal.signal(signal.SIGUSR2, lambda *_: ahead_s.__setitem__(0, 0.0))
+jumps()
+"""
 PATIENT = {
     "IPPOLICY_SCRAPE_INTERVAL": "2m",
     "IPPOLICY_SCRAPE_TIMEOUT": "2s",
@@ -28,5 +36,14 @@ PATIENT = {
 
 def hurried(speed: float) -> tuple[str, ...]:
     """The command of such an operator, for `Layout.operator_command`."""
+    return _after(_HURRY % speed)
+
+
+def jumping(speed: float, by_s: float) -> tuple[str, ...]:
+    """One whose own clock goes `by_s` ahead at SIGUSR1, and back at SIGUSR2."""
+    return _after(_HURRY % speed + _JUMPS % by_s)
+
+
+def _after(first: str) -> tuple[str, ...]:
     program, option, code, *arguments = COMMAND
-    return (program, option, _HURRY % speed + code, *arguments)
+    return (program, option, first + code, *arguments)

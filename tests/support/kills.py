@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -10,7 +9,6 @@ from collections.abc import Callable, Iterable, Mapping
 from ippolicy.facts.daemonset import FIELD_MANAGER
 from ippolicy.sandbox.cluster import Sandbox
 
-RECORD = "/api/v1/namespaces/kube-system/configmaps/ippolicy-record-aws-node"
 LATEST_S = 90.0  # a write that nobody knows the end of is left alone for 15 s after each kill
 PRECISELY_S = 0.1  # a moment so near is waited for: polls are coarser than what is to be hit
 
@@ -63,16 +61,3 @@ def held_by_us(sandbox: Sandbox) -> bool:
     """Whether any field of aws-node is our field manager's."""
     managers = sandbox.daemonset()["metadata"]["managedFields"]
     return any(one["manager"] == FIELD_MANAGER for one in managers)
-
-
-def entries(sandbox: Sandbox, *, ours: bool) -> set[str]:
-    """Env entries of aws-node that our field manager holds, or that others hold."""
-    held = set()
-    for manager in sandbox.daemonset()["metadata"]["managedFields"]:
-        fields = manager["fieldsV1"]
-        container = 'k:{"name":"aws-node"}'
-        for step in ("f:spec", "f:template", "f:spec", "f:containers", container, "f:env"):
-            fields = fields.get(step, {})
-        if (manager["manager"] == FIELD_MANAGER) is ours:
-            held |= {json.loads(key[2:])["name"] for key in fields if key.startswith("k:")}
-    return held

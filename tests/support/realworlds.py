@@ -11,6 +11,7 @@ from ippolicy.sandbox.cluster import Layout, RealCluster, Sandbox
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 ACCOUNT = "ippolicy-operator"
+OPERATOR = f"system:serviceaccount:kube-system:{ACCOUNT}"
 
 RealWorld = Callable[[Layout], AbstractContextManager[tuple[Sandbox, ControlPlane]]]
 """Gives a sandbox with a layout, and the control plane of its own that it stands on."""

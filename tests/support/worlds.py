@@ -10,6 +10,7 @@ from ippolicy.sandbox import manifests
 from ippolicy.sandbox.cluster import Layout, Sandbox
 
 AWS_NODE = f"{manifests.DAEMON_SETS}/aws-node"
+RECORD = "/api/v1/namespaces/kube-system/configmaps/ippolicy-record-aws-node"
 
 OFTEN = {
     "IPPOLICY_INTERVAL": "300ms",

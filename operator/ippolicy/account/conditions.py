@@ -158,7 +158,7 @@ def _progressing(view: View) -> _Finding:
         "True",
         "RollingOut",
         f"{rollout.updated} of {rollout.desired} aws-node pods updated, {rollout.available}"
-        f" available, {span(view.now_s - change.intended_at_s)} after the change",
+        f" available, {span(max(0.0, view.now_s - change.intended_at_s))} after the change",
     )
 
 

@@ -206,7 +206,7 @@ class Deduplicator:
         """0 to keep the event back, else how often it came since it was last let through."""
         key = (about, event.reason, event.message)
         sent_at_s, kept_back = self._seen.get(key, (float("-inf"), 0))
-        due = now_s - sent_at_s >= self._window_s
+        due = abs(now_s - sent_at_s) >= self._window_s
         self._seen[key] = (now_s, 0) if due else (sent_at_s, kept_back + 1)
         self._seen.move_to_end(key)
         if len(self._seen) > self._most:

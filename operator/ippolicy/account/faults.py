@@ -142,7 +142,7 @@ def _coverage(view: View) -> Iterator[Fault]:
     coverage, decision = view.snapshot.coverage, view.decision
     if decision is not None and decision.reason is Reason.ROLLOUT_IN_PROGRESS:
         return  # pods that were just replaced are read within seconds, and none is written on
-    if coverage.listed and coverage.share < view.min_coverage:
+    if coverage.reachable < view.min_coverage:
         yield Fault(
             "CoverageLow",
             f"metrics of {coverage.read} of {coverage.listed} aws-node pods could be read, of"
@@ -171,7 +171,7 @@ def _types(view: View) -> Iterator[Fault]:
 
 def _ladder(view: View) -> Iterator[Fault]:
     """What is written no more; what it is for is a fault of its own where it still goes on."""
-    ladder = view.decision.ladder if view.decision is not None else None
+    ladder = view.ladder
     if ladder is not None and ladder.step:
         what = "only growth" if ladder.step is Step.GROW_ONLY else "nothing"
         yield Fault(

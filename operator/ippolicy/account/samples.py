@@ -174,8 +174,8 @@ def _needed(name: str, view: View) -> Iterator[Sample]:
     yield Sample(metrics.COVERAGE_NEEDED, (name,), view.min_coverage)
     free_below = view.policy.spec.subnets.brake.free_below.fraction
     yield Sample(metrics.SUBNET_SHORT_BELOW, (name,), free_below)
-    if view.decision is not None:
-        yield Sample(metrics.LADDER_STEP, (name,), float(view.decision.ladder.step))
+    if view.ladder is not None:
+        yield Sample(metrics.LADDER_STEP, (name,), float(view.ladder.step))
 
 
 def _targets(name: str, state: str, targets: WarmTargets) -> Iterator[Sample]:

@@ -29,6 +29,7 @@ from ippolicy.api.status import (
     Setting,
     Totals,
 )
+from ippolicy.decide.trust import Ladder
 from ippolicy.decide.types import DayPlan, Decision, GroupAdvice, Prediction, Recommendation
 from ippolicy.facts import DaemonSetFacts, EnvEntry, Snapshot, manager_kind
 
@@ -69,7 +70,7 @@ def status_document(view: View, previous: Mapping[str, Any], now_s: float) -> di
         subnet_left=f"{subnets[0].free} ({subnets[0].subnet_id})" if subnets else None,
         zones=zone_statuses(view),
         brake=brake_status(view),
-        ladder=_ladder(decision),
+        ladder=_ladder(view.ladder),
         dead_ends=dead_end_statuses(view),
         prefix_mode=prefix_mode(view),
         changes=change_statuses(view),
@@ -229,12 +230,12 @@ def _decision(decision: Decision | None) -> DecisionStatus | None:
     )
 
 
-def _ladder(decision: Decision | None) -> LadderStatus | None:
-    if decision is None or not decision.ladder.step:
+def _ladder(ladder: Ladder | None) -> LadderStatus | None:
+    if ladder is None or not ladder.step:
         return None
-    causes = decision.ladder.causes[:MAX_CAUSES]
+    causes = ladder.causes[:MAX_CAUSES]
     return LadderStatus(
-        step=decision.ladder.step.word,
+        step=ladder.step.word,
         causes=tuple(one_line(cause, _TEXT_LENGTH) for cause in causes),
     )
 

@@ -133,9 +133,9 @@ def _faults(view: View, before: Mapping[str, Any], after: Mapping[str, Any]) -> 
 
 
 def _ladder(view: View, before: Mapping[str, Any]) -> Iterator[Event]:
-    if view.decision is None:
+    ladder = view.ladder
+    if ladder is None:
         return
-    ladder = view.decision.ladder
     was = (before.get("ladder") or {}).get("step", Step.NORMAL.word)
     if was != ladder.step.word:
         yield events.ladder_changed(ladder.step.word, "; ".join(ladder.causes))

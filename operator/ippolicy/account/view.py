@@ -12,6 +12,7 @@ from ippolicy.decide.drift import Drift, drifts
 from ippolicy.decide.gates import wish_gate
 from ippolicy.decide.method import Way
 from ippolicy.decide.subnets.ahead import Ahead
+from ippolicy.decide.trust import Ladder
 from ippolicy.decide.types import Decision
 from ippolicy.facts import Change, ChangePhase, Record, Snapshot
 
@@ -28,6 +29,7 @@ class View:
     share of metrics endpoints that must have been read. `left_behind` names the DaemonSet that the
     policy was about before, while its originals are not back yet. `checkpoint` is how the kept
     demand stands. `way` is how a change would reach aws-node, None while no DaemonSet is known.
+    `trusted` is how far facts are trusted where the pass came to no decision.
     """
 
     policy: IPPolicy
@@ -42,11 +44,17 @@ class View:
     left_behind: str | None = None
     checkpoint: CheckpointState = NO_CHECKPOINT
     way: Way | None = None
+    trusted: Ladder | None = None
 
     @property
     def now_s(self) -> float:
         """The moment of the pass."""
         return self.snapshot.taken_at_s
+
+    @property
+    def ladder(self) -> Ladder | None:
+        """How far facts are trusted, as the decision or else the look at them has it."""
+        return self.decision.ladder if self.decision is not None else self.trusted
 
     @property
     def last_change(self) -> Change | None:

@@ -130,6 +130,7 @@ class Actor:
         if facts is not None and before is not None:
             writer = self._writers[before.writer]
             now_s = self._clock()
+            record = history.not_ahead(record, now_s)
             record = writer.follow(ref, record, facts, now_s=now_s, may_write=may_write)
         if record != stored.record:
             self._records.write(ref, record, over=stored)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from ippolicy.act.live import Live, read_live
 from ippolicy.act.ownership import conflict_error
@@ -14,7 +14,8 @@ from ippolicy.facts import DaemonSetFacts, DaemonSetRef
 from ippolicy.facts.daemonset import CONTAINER, FIELD_MANAGER
 
 # The DaemonSet's status moves while it rolls, and with it the version that a write must name.
-RELEASE_TRIES = 3
+TRIES = 3
+T = TypeVar("T")
 _Left = Callable[[Live], list[Mapping[str, Any]] | None]
 """The managedFields that are left of a DaemonSet, None where there is nothing to let go of."""
 
@@ -129,19 +130,16 @@ class DaemonSetWriter:
         )
 
     def _let_go(self, ref: DaemonSetRef, uid: str, left: _Left) -> None:
-        for _ in range(RELEASE_TRIES - 1):
-            with contextlib.suppress(FactsChanged):
-                return self._try_to_let_go(ref, uid, left)
-        return self._try_to_let_go(ref, uid, left)
+        def let_go() -> None:
+            try:
+                live = self.read(ref)
+            except DaemonSetMissing:
+                return
+            managed_fields = left(live) if live.facts.uid == uid else None
+            if managed_fields is not None:
+                self._replace_managed_fields(live, managed_fields)
 
-    def _try_to_let_go(self, ref: DaemonSetRef, uid: str, left: _Left) -> None:
-        try:
-            live = self.read(ref)
-        except DaemonSetMissing:
-            return
-        managed_fields = left(live) if live.facts.uid == uid else None
-        if managed_fields is not None:
-            self._replace_managed_fields(live, managed_fields)
+        again_while_it_moves(let_go)
 
     def _live(self, ref: DaemonSetRef, raw: Mapping[str, Any]) -> Live:
         try:
@@ -172,6 +170,18 @@ class DaemonSetWriter:
             field_manager=FIELD_MANAGER,
             _content_type="application/merge-patch+json",
         )
+
+
+def again_while_it_moves(read_and_write: Callable[[], T]) -> T:
+    """What it gives, once the DaemonSet holds still from its read to its write.
+
+    Raises:
+        FactsChanged: it kept changing.
+    """
+    for _ in range(TRIES - 1):
+        with contextlib.suppress(FactsChanged):
+            return read_and_write()
+    return read_and_write()
 
 
 def check_container(facts: DaemonSetFacts) -> None:

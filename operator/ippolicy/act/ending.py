@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 
 from ippolicy.act import history
-from ippolicy.act.daemonset import DaemonSetWriter
+from ippolicy.act.daemonset import DaemonSetWriter, again_while_it_moves
 from ippolicy.act.outcome import Outcome, OutcomeKind, outcome_of
 from ippolicy.act.records import RecordStore, StoredRecord, record_name
 from ippolicy.act.writers import Found, Undone, Writer
@@ -66,20 +67,23 @@ class Ending:
     def _end(self, ref: DaemonSetRef, settle_values: _Settle) -> Outcome:
         """End all that the record of `ref` tells of; `settle_values` sees to the values first."""
         try:
-            stored = self._records.read(ref)
-            if stored is None:
-                return Outcome(OutcomeKind.NOTHING, f"DaemonSet {ref} was never changed")
-            writer = self._writers[stored.record.writer]
-            found = writer.find_changed(ref, stored.record.daemon_set_uid)
-            if found is None:
-                return self._forget(ref, stored)
-            undone = settle_values(writer, found, stored.record)
-            if not undone.done:
-                return Outcome(OutcomeKind.UNDER_WAY, undone.message, retryable=True)
-            self._let_go(ref, found)
-            self._records.delete(ref, stored)
+            return again_while_it_moves(partial(self._try_to_end, ref, settle_values))
         except IPPolicyError as error:
             return outcome_of(error)
+
+    def _try_to_end(self, ref: DaemonSetRef, settle_values: _Settle) -> Outcome:
+        stored = self._records.read(ref)
+        if stored is None:
+            return Outcome(OutcomeKind.NOTHING, f"DaemonSet {ref} was never changed")
+        writer = self._writers[stored.record.writer]
+        found = writer.find_changed(ref, stored.record.daemon_set_uid)
+        if found is None:
+            return self._forget(ref, stored)
+        undone = settle_values(writer, found, stored.record)
+        if not undone.done:
+            return Outcome(OutcomeKind.UNDER_WAY, undone.message, retryable=True)
+        self._let_go(ref, found)
+        self._records.delete(ref, stored)
         return Outcome(OutcomeKind.RESTORED, f"DaemonSet {ref}: {undone.message}")
 
     def _restored(self, writer: Writer, found: Found, record: Record) -> Undone:

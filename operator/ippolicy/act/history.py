@@ -25,6 +25,8 @@ MAX_CHANGES = 20
 # A request that its sender gave up may still be carried out for a moment. An intent younger than
 # this is not dropped, so that no other change is decided on meanwhile.
 IN_DOUBT_S = 15.0
+# So far apart the clocks of two operators may be, one of which goes on from the other's record.
+AHEAD_S = 60.0
 
 
 def intended(live: Live, decision: Decision, *, policy: str, now_s: float) -> Change:
@@ -124,6 +126,28 @@ def advance(record: Record, facts: DaemonSetFacts, *, now_s: float) -> Record:
     if facts.rollout.complete(change.generation):
         return _with_last(record, phase=ChangePhase.COMPLETE, completed_at_s=now_s)
     return record
+
+
+def not_ahead(record: Record, now_s: float) -> Record:
+    """The record with no change later than now: what a clock that was ahead has written would
+    hold up the next change until that time, and its pace after that."""
+    if all(_last_s(change) <= now_s + AHEAD_S for change in record.changes):
+        return record
+    changes = tuple(
+        replace(
+            change,
+            intended_at_s=min(change.intended_at_s, now_s),
+            completed_at_s=None
+            if change.completed_at_s is None
+            else min(change.completed_at_s, now_s),
+        )
+        for change in record.changes
+    )
+    return replace(record, changes=changes)
+
+
+def _last_s(change: Change) -> float:
+    return max(change.intended_at_s, change.completed_at_s or 0.0)
 
 
 def handed_over(record: Record, now_s: float) -> Record:

@@ -96,7 +96,9 @@ def read(document: bytes) -> Bundle:
     check_limits(bundle)
     unknown = _unknown_field(raw, as_data(bundle), "$")
     if unknown is not None:
-        raise InvalidBundle(f"bundle: {unknown} is no field that this version knows: remove it")
+        raise InvalidBundle(
+            f"bundle: {_one_line(unknown)} is no field that this version knows: remove it"
+        )
     return bundle
 
 
@@ -146,8 +148,8 @@ def _parse(document: bytes) -> dict[str, Any]:
     return raw
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+def _one_line(said: Exception | str) -> str:
+    return " ".join(str(said).split())
 
 
 def _unknown_field(given: Any, known: Any, path: str) -> str | None:

@@ -90,6 +90,13 @@ class _Recorder:
             self.ticks = self.ticks[old:]
             self.changes = self.changes[old:]
 
+    def forget_after(self, tick: int, at_s: float) -> None:
+        """End it at `at_s` where it did not end before."""
+        kept = bisect_right(self.ticks, tick)
+        self.level_now -= sum(self.changes[kept:])
+        self.ticks, self.changes = self.ticks[:kept], self.changes[:kept]
+        self.ended_at_s = min(self.until_s, at_s)
+
 
 class _Piece(NamedTuple):
     """The events `first` up to `last` of a recorder, and the time that they are of."""
@@ -149,6 +156,22 @@ class DemandHistory:
         """Add an event of a node that `sync` has taken up; others are not ours to remember."""
         if (recorder := self._live.get(event.node)) is not None:
             recorder.add(self._tick(event.at_s), event.change)
+
+    def set_back(self, now_s: float) -> None:
+        """Forget what was seen on a clock that was ahead: times after `now_s`, which are to come.
+
+        Nothing can come before it in a trace, so that what follows would all seem to be at once.
+        """
+        tick = self._tick(now_s)
+        for name, recorder in self._live.items():
+            if recorder.since_s > now_s or (recorder.ticks and recorder.ticks[-1] > tick):
+                level, group, weight = recorder.level_now, recorder.group, recorder.weight
+                self._live[name] = _Recorder(group, level, now_s, weight)
+                self._past.setdefault(name, []).append(recorder)
+        for name, recorders in self._past.items():
+            self._past[name] = [one for one in recorders if one.since_s < now_s]
+            for recorder in self._past[name]:
+                recorder.forget_after(tick, now_s)
 
     def trim(self, now_s: float) -> None:
         """Drop what is older than the window."""

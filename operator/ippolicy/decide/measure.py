@@ -133,7 +133,7 @@ class Meter:
             pool, seen = snapshot.pools.get(name), self._seen.get(name)
             if pool is None:
                 continue
-            if seen is None:
+            if seen is None or pool.read_at_s < seen.pool.read_at_s:  # the clock was set back
                 self._seen[name] = _Seen(pool, pool.read_at_s)
             elif pool.read_at_s > seen.pool.read_at_s:
                 if pool.restarts != seen.pool.restarts:

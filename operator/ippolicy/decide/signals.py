@@ -101,7 +101,7 @@ class SignalHistory:
             seen = self._seen.get(name)
             if name not in nodes:
                 continue
-            if seen is None:
+            if seen is None or pool.read_at_s < seen.pool.read_at_s:  # the clock was set back
                 self._seen[name] = _Seen(pool, pool.read_at_s)
             elif pool.read_at_s > seen.pool.read_at_s:
                 self._calls.add(seen.pool, pool, now_s)
@@ -213,19 +213,26 @@ class _Calls:
     def facts(self, now_s: float) -> dict[str, ApiFacts]:
         """By API, of the last whole hour, or of the whole day where that has but few calls.
 
-        The slot under way is left out, so that the facts stay the same until it ends.
+        What EC2 refused for load counts only while it goes on: not of a day whose last hour had
+        none of it. The slot under way is left out, so that the facts stay the same until it ends.
         """
         current = int(now_s // SLOT_S)
         self._slots = {n: t for n, t in self._slots.items() if n >= current - SLOTS_KEPT}
         facts: dict[str, ApiFacts] = {}
         for api in sorted({api for tallies in self._slots.values() for api in tallies}):
+            lately = _facts(self._tallies(api, current, SLOTS_LATELY))
             for count in (SLOTS_LATELY, SLOTS_KEPT):
-                whole = range(current - count, current)
-                seen = [self._slots[n][api] for n in whole if api in self._slots.get(n, ())]
+                seen = self._tallies(api, current, count)
                 if sum(max(tally.calls, tally.answers) for tally in seen) >= FEW_CALLS:
-                    facts[api] = _facts(seen)
+                    found = _facts(seen)
+                    facts[api] = found if lately.overloaded else replace(found, overloaded=0)
                     break
         return facts
+
+    def _tallies(self, api: str, current: int, count: int) -> list[Tally]:
+        """What was counted of an API in the `count` slots before the current one."""
+        slots = (self._slots.get(n, {}) for n in range(current - count, current))
+        return [slot[api] for slot in slots if api in slot]
 
 
 def _risen(was: Mapping[str, int], now: Mapping[str, int]) -> Iterator[tuple[str, int]]:

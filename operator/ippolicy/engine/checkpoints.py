@@ -103,17 +103,16 @@ class Checkpoints:
 
     async def run(self, owners: Callable[[], Owners]) -> None:
         """Keep all histories every interval, for ever; what failed is tried again sooner."""
-        due_s = self._clock() + self._interval_s
+        wait_s = self._interval_s  # no time of day, which may jump
         while True:
-            await asyncio.sleep(due_s - self._clock())
-            due_s += self._interval_s
+            await asyncio.sleep(wait_s)
             try:
                 await self.keep(owners())
             except Exception as error:  # noqa: BLE001  (told and counted, as of a pass)
                 _log.exception("a checkpoint failed, which is a fault of the operator: %s", error)
                 self._exporter.failed("engine", "checkpoint", type(error).__name__)
-            if any(s.trouble is CheckpointTrouble.FAILED for s in self._states.values()):
-                due_s = min(due_s, self._clock() + RETRY_S)
+            failed = any(s.trouble is CheckpointTrouble.FAILED for s in self._states.values())
+            wait_s = min(self._interval_s, RETRY_S) if failed else self._interval_s
 
     async def keep(self, owners: Owners) -> None:
         """Write a checkpoint of every history that a policy asks for."""

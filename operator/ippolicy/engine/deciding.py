@@ -9,7 +9,7 @@ from dataclasses import replace
 from ippolicy.act.rollout import RolloutState
 from ippolicy.api import IPPolicy
 from ippolicy.decide.decision import Inputs, decide
-from ippolicy.decide.gates import Limits
+from ippolicy.decide.gates import Limits, climb
 from ippolicy.decide.hindsight import Look
 from ippolicy.decide.question import Searched
 from ippolicy.decide.signals import Noted, SignalHistory
@@ -83,6 +83,18 @@ class Decider:
         targets = decision.fleet.targets if decision.fleet is not None else None
         ahead = look_ahead(snapshot, policy, outlook, targets)
         return replace(inputs, dead_ends=ahead.dead_ends), decision, ahead
+
+    def look(self, policy: IPPolicy, ref: DaemonSetRef, snapshot: Snapshot) -> Ladder:
+        """How far facts are trusted, noted as a decision does it, where none can be made now."""
+        self.note(policy, ref, snapshot)
+        signals = self._signals[ref].signals(snapshot.taken_at_s)
+        ladder = climb(self._ladders.get(ref), snapshot, signals, self._limits)
+        self._ladders[ref] = ladder
+        return ladder
+
+    def begin_anew(self) -> None:
+        """The clock has jumped: what seems to last for long now did not."""
+        self._proofs.begin_anew()
 
     def note(self, policy: IPPolicy, ref: DaemonSetRef, snapshot: Snapshot) -> None:
         """Note what `snapshot` tells of subnets, late starts, EC2, and what changes come to."""

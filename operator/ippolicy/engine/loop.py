@@ -18,6 +18,7 @@ from ippolicy.act.rollout import RolloutState
 from ippolicy.api import IPPolicy
 from ippolicy.decide.gates import Limits, wish_gate
 from ippolicy.decide.history import DemandHistory
+from ippolicy.decide.measure import MOST_GAP_S
 from ippolicy.decide.method import Way
 from ippolicy.decide.subnets.ahead import Ahead
 from ippolicy.decide.types import Decision, Verdict
@@ -71,7 +72,7 @@ class Engine:
         self.policies = Policies()
         self.bundles = Bundles()
         self.observer = observer(self._remember)
-        self.last_pass_s = clock()
+        self.last_pass_s = self._looked_at_s = clock()
         self._settings = settings
         self._limits = Limits(settings.min_coverage.fraction, settings.facts_max_age.seconds)
         self._actor = actor
@@ -166,6 +167,7 @@ class Engine:
 
         Raises what the first of them failed of, once all had their turn.
         """
+        self._mind_the_clock()
         standings, former = await self._look_at(), self.policies.former()
         self._trim({standing.ref for standing in standings})
         if not self._office.leading:
@@ -187,6 +189,16 @@ class Engine:
         if failures:
             raise failures[0]
         self.last_pass_s = self._clock()
+
+    def _mind_the_clock(self) -> None:
+        """Where the clock has jumped since the last pass, nothing is taken to last for so long."""
+        now_s = self._clock()
+        gap_s, self._looked_at_s = now_s - self._looked_at_s, now_s
+        if not 0 <= gap_s < self._settings.interval.seconds + MOST_GAP_S:
+            self._rollouts.begin_anew()
+            self._decider.begin_anew()
+        for history in self._histories.values() if gap_s < 0 else ():
+            history.set_back(now_s)
 
     async def _follow(self, standings: Sequence[Standing]) -> None:
         """See and remember what the operator in office does, to go on from there at once."""
@@ -266,7 +278,9 @@ class Engine:
             record = await self._record(policy, ref, snapshot)
             record = await put_back_pace(self._actor, self._office, policy, ref, record)
         except IPPolicyError as error:
-            return self._view(policy, snapshot, outcome=outcome_of(error), left_behind=former)
+            trusted = await call_off_loop(partial(self._decider.look, policy, ref, snapshot))
+            found = {"outcome": outcome_of(error), "trusted": trusted}
+            return self._view(policy, snapshot, left_behind=former, **found)
         # Without limits of instance types there is nothing to replay, and nothing to wait for.
         if snapshot.limits and not self._can_decide():
             return self._view(policy, snapshot, record=record, left_behind=former)

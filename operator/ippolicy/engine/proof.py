@@ -59,6 +59,11 @@ class Proofs:
         for ref in self._kept.keys() - refs:
             del self._kept[ref]
 
+    def begin_anew(self) -> None:
+        """Time for which pods have been missing counts from now on."""
+        for kept in self._kept.values():
+            kept.short_since_s = None
+
     def note(self, ref: DaemonSetRef, snapshot: Snapshot) -> None:
         """Take in what is new in `snapshot`."""
         now_s = snapshot.taken_at_s

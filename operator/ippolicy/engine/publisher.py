@@ -127,7 +127,7 @@ class Publisher:
         now_s: float,
     ) -> None:
         written = self._written.get(policy.name)
-        age_s = now_s - written.at_s if written is not None else float("inf")
+        age_s = abs(now_s - written.at_s) if written is not None else float("inf")
         if not worth_writing(before, after, age_s=age_s, refresh_s=self._refresh_s):
             return
         patch = {"metadata": {"uid": policy.uid}, "status": merge_patch(before, after)}

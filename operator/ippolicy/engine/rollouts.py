@@ -13,6 +13,10 @@ class Rollouts:
         self._stuck_after_s = stuck_after_s
         self._watched: dict[DaemonSetRef, RolloutWatch] = {}
 
+    def begin_anew(self) -> None:
+        """The clock has jumped: each has its whole time again."""
+        self._watched.clear()
+
     def state(
         self, ref: DaemonSetRef, snapshot: Snapshot, record: Record | None
     ) -> RolloutState | None:

@@ -126,6 +126,14 @@ class Coverage:
         """Share of the listed pods with a fresh reading; 0.0 when none is listed."""
         return self.read / self.listed if self.listed else 0.0
 
+    @property
+    def reachable(self) -> float:
+        """Share of the listed pods that are not stale, new ones included; 1.0 when none is listed.
+
+        Pods that have just restarted, and were not read yet, are no sign of anything wrong.
+        """
+        return 1.0 - self.stale / self.listed if self.listed else 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class SourceState:
@@ -140,10 +148,13 @@ class SourceState:
     permission: str | None = None
 
     def age_s(self, now_s: float) -> float:
-        """Seconds since the last success; infinite when there was none."""
+        """Seconds since the last success; infinite when there was none.
+
+        One to come is of a clock that was put back since, by that much, and as old as that.
+        """
         if self.succeeded_at_s is None:
             return float("inf")
-        return max(0.0, now_s - self.succeeded_at_s)
+        return abs(now_s - self.succeeded_at_s)
 
 
 @dataclass(frozen=True, slots=True)

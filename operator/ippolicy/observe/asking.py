@@ -56,13 +56,15 @@ class Asker:
         return self._clock()
 
     def due(self, source: Source, interval_s: float) -> bool:
-        """Whether a question was last answered in full at least `interval_s` ago."""
-        return self._clock() - source.asked_at_s >= interval_s
+        """Whether a question was last answered in full at least `interval_s` ago, or on a clock
+        that was put back since."""
+        return not 0 <= self._clock() - source.asked_at_s < interval_s
 
     async def ask(self, source: Source, question: Callable[[], T]) -> T | None:
         """The answer; None when it is not to be asked again yet, no call is left, or in vain."""
         source.tried = True
-        if self._clock() < source.retry_at_s or self._calls_left() < 1:
+        waits_s = source.retry_at_s - self._clock()
+        if 0 < waits_s <= self._settings.ec2_retry_s or self._calls_left() < 1:
             return None
         before = self.client.calls.total()
         try:

@@ -150,8 +150,9 @@ class Inventories:
         self._reserved = {key: v for key, v in self._reserved.items() if key in wanted}
         read = {key: at_s for key, at_s in self._reserved_at_s.items() if key in wanted}
         self._reserved_at_s = read
-        oldest_s = self._asker.now_s() - self._settings.ec2_reservations_interval_s
-        due = {key for key in wanted if read.get(key, oldest_s) <= oldest_s}
+        now_s = self._asker.now_s()
+        oldest_s = now_s - self._settings.ec2_reservations_interval_s
+        due = {key for key in wanted if not oldest_s < read.get(key, oldest_s) <= now_s}
         if not wanted:
             self._asker.succeeded(source)
         for key in sorted(due, key=lambda key: (read.get(key, float("-inf")), key)):

@@ -97,16 +97,17 @@ class Lookup(Generic[T]):
         self._settings = settings
         self._clock = clock
         self._path: str | None = None
-        self._due_at_s = float("-inf")
+        self._asked_at_s = float("-inf")
 
     async def refresh(self, path: str | None) -> None:
         """Read `path` if that is due; None when nothing is wanted."""
         if path != self._path:
-            self._path, self.value, self._due_at_s = path, self._absent, float("-inf")
+            self._path, self.value, self._asked_at_s = path, self._absent, float("-inf")
             self.state = None if path is None else SourceState(None)
-        if path is None or self._clock() < self._due_at_s:
+        interval_s = self._settings.ec2_subnets_interval_s
+        if path is None or 0 <= self._clock() - self._asked_at_s < interval_s:
             return
-        self._due_at_s = self._clock() + self._settings.ec2_subnets_interval_s
+        self._asked_at_s = self._clock()
         try:
             self.value = self._read(
                 await self._api.get_bytes(path, timeout_s=self._settings.api_timeout_s)

@@ -162,3 +162,8 @@ def test_what_each_step_lets_through(
     stop = ladder_gate(ladder, **{"growing": False, "braked": False, **change})
     assert (stop.reason if stop else None) is reason
     assert stop is None or ladder.causes[0] in stop.message
+
+
+def test_sources_heard_of_on_a_clock_that_was_ahead_are_not_fresh() -> None:
+    ladder = climb(None, with_source(SourceName.PODS, -3_600), Signals(), LIMITS)
+    assert ladder.step is Step.FROZEN

@@ -92,13 +92,10 @@ def _troubles(snapshot: Snapshot, signals: Signals, limits: Limits) -> Iterator[
 def _coverage(snapshot: Snapshot, limits: Limits) -> Iterator[Trouble]:
     """What the metrics lack: pods that were missed again and again, not those that are just new."""
     coverage = snapshot.coverage
-    if not coverage.stale:
-        return
-    share = 1.0 - coverage.stale / coverage.listed
     text = f"{coverage.stale} of {coverage.listed} aws-node pods cannot be read"
-    if share < limits.min_coverage_to_grow:
+    if coverage.reachable < limits.min_coverage_to_grow:
         yield Trouble(Step.FROZEN, Cause.COVERAGE_NONE, text, snapshot.taken_at_s)
-    elif share < limits.min_coverage:
+    elif coverage.reachable < limits.min_coverage:
         yield Trouble(Step.GROW_ONLY, Cause.COVERAGE_LOW, text, snapshot.taken_at_s)
 
 

@@ -1,0 +1,228 @@
+"""What befalls a cluster right after a change: all ends well, and people can read why."""
+
+from __future__ import annotations
+
+import signal
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from described import reads
+from hurried import PATIENT, hurried, jumping
+from ippolicy.sandbox.cluster import Sandbox
+from relay import Relay
+from worlds import World, changed, condition, targets, wait_until_applied
+
+SPEED, SPEED_OF_HOURS = 60.0, 300.0
+HOUR_S, COOLDOWN_S = 3_600.0, 1_200.0
+WITHIN_S = 900.0
+MOST_S = 45.0
+"""As long as anything may take in real time."""
+STEADY, PEAK, DOUBLED = 4, 10, 20
+"""Pods of a node: at rest, at the peaks before the change, and at those after it."""
+CALLS = 10
+"""EC2 calls a minute that a policy allows."""
+LOADED = "EC2 refuses calls of aws-node for load"
+BY_RULE = {"IPPOLICY_CHOICE": "rule"}
+"""Where targets are pinned there is nothing to search for."""
+ACTING: Mapping[str, Any] = {"stabilization": "0s", "cooldown": "0s", "maxPerDay": 48}
+
+
+def hasty(speed: float, **settings: str) -> dict[str, Any]:
+    """A world and its operator at such a speed. Each watch tells within seconds that it lives."""
+    often = {
+        "IPPOLICY_SCRAPE_INTERVAL": f"{speed / 2:.0f}s",
+        "IPPOLICY_FACTS_MAX_AGE": f"{5 * speed:.0f}s",
+        "IPPOLICY_WATCH_TIMEOUT": "2s",
+    }
+    return {
+        "speed": speed,
+        "operator_settings": {**PATIENT, **often, **settings},
+        "operator_command": hurried(speed),
+    }
+
+
+def pinned(warm: int, minimum: int) -> dict[str, Any]:
+    """A policy that comes to these targets whatever demand does."""
+    return {
+        "mode": "Apply",
+        "objective": {"maxEC2CallsPerMinute": CALLS},
+        "demand": {"minEvidence": "5m"},
+        "bounds": {
+            "warmIPTarget": {"min": warm, "max": warm},
+            "minimumIPTarget": {"min": minimum, "max": minimum},
+        },
+        "change": {**ACTING, "rollback": {"within": "0s"}},
+    }
+
+
+@contextmanager
+def cuttable(sandbox: Sandbox, kubeconfig: Path) -> Iterator[Relay]:
+    """The operator's way to the API server, by which `kubeconfig` leads."""
+    relay = Relay(sandbox.operator.kubeconfig)
+    sandbox.run(relay.__aenter__())
+    relay.kubeconfig(kubeconfig)
+    try:
+        yield relay
+    finally:
+        sandbox.operator.stop()
+        sandbox.run(relay.__aexit__(None, None, None))
+
+
+def series(sandbox: Sandbox, name: str) -> float | None:
+    """A gauge of the policy as the operator serves it; None where it is not there."""
+    with urllib.request.urlopen(f"{sandbox.operator.url}/metrics", timeout=10) as answer:  # noqa: S310  (our own loopback URL)
+        lines = answer.read().decode().splitlines()
+    found = (line.rsplit(" ", 1)[1] for line in lines if line.startswith(f"{name}{{"))
+    return next(map(float, found), None)
+
+
+def watched_s(sandbox: Sandbox) -> float:
+    """How long demand was watched."""
+    found = series(sandbox, "ippolicy_evidence_seconds")
+    assert found is not None
+    return found
+
+
+def burst(sandbox: Sandbox, pods: int) -> None:
+    """So many pods come to every node, and go."""
+    sandbox.run(sandbox.workload.burst(sandbox.node_names, pods, lasting_s=60.0))
+    sandbox.run(sandbox.clock.sleep(30.0))
+
+
+def changes(sandbox: Sandbox) -> list[dict[str, Any]]:
+    """The changes in the policy's status, newest first."""
+    found: list[dict[str, Any]] = ((sandbox.policy() or {}).get("status") or {})["changes"]
+    return found
+
+
+def moment_s(text: str) -> float:
+    """A time of the status, in seconds."""
+    return datetime.fromisoformat(text).timestamp()
+
+
+def test_demand_that_doubles_after_a_change_has_it_undone_in_time(world: World) -> None:
+    with world(subnets=("10.0.0.0/20",), **hasty(SPEED)) as sandbox:
+        before = targets(sandbox)
+        sandbox.operator.start()
+        spec = {
+            "mode": "Apply",
+            "objective": {"goal": "FastStart"},
+            "demand": {"minEvidence": "5m"},
+            "change": {
+                **ACTING,
+                "cooldown": "6h",
+                "urgent": "Never",
+                "rollback": {"within": f"{WITHIN_S:.0f}s"},
+            },
+        }
+        sandbox.apply_policy(spec)
+        while not changed(sandbox):
+            burst(sandbox, PEAK - STEADY)
+        sandbox.wait(condition(sandbox, "Progressing", "False"), "the end of the rollout")
+        generation, deadline_s = sandbox.daemonset_generation(), time.monotonic() + MOST_S
+        while not condition(sandbox, "RolledBack", "True")():
+            assert time.monotonic() < deadline_s, sandbox.explain()
+            burst(sandbox, DOUBLED - STEADY)
+        sandbox.wait(lambda: targets(sandbox) == before, "the former values")
+        assert sandbox.daemonset_generation() == generation + 1
+        told = reads(
+            sandbox,
+            "RolledBack True DelayedStarts ",
+            " starts waited for EC2 (",
+            "Warning RolledBack back to ",
+        )
+        sandbox.wait(told, "the reason to be told")
+        sandbox.wait(lambda: "undone" in changes(sandbox)[-1], "the change to be called undone")
+        undo, undone = changes(sandbox)
+        assert (undo["kind"], undone["kind"]) == ("Rollback", "Tune")
+        assert moment_s(undo["time"]) - moment_s(undone["time"]) <= WITHIN_S
+
+
+def test_half_the_calls_allowed_stop_what_shrinks_until_ec2_serves_again(world: World) -> None:
+    with world(**hasty(SPEED_OF_HOURS)) as sandbox:
+        sandbox.operator.start()
+        sandbox.apply_policy(pinned(2, 12))
+        wait_until_applied(sandbox)
+        generation = sandbox.daemonset_generation()
+        sandbox.ec2.faults.throttle("AssignPrivateIpAddresses", burst=1, per_s=CALLS / 2 / 60.0)
+        deadline_s = time.monotonic() + MOST_S
+        while not reads(sandbox, LOADED)():
+            assert time.monotonic() < deadline_s, sandbox.explain()
+            burst(sandbox, 12)
+        sandbox.apply_policy(pinned(1, 8))
+        held_up = reads(
+            sandbox,
+            "Ready False GrowOnly ",
+            f"Degraded True GrowOnly only growth is written until it is over for a while: {LOADED}",
+            f"Warning LadderChanged GrowOnly: {LOADED}",
+            f"objective.maxEC2CallsPerMinute is {CALLS}, of which ",
+        )
+        sandbox.wait(held_up, "the step down, and its cause")
+        assert sandbox.daemonset_generation() == generation
+        sandbox.ec2.faults.clear()
+        over = reads(sandbox, "Normal LadderChanged Normal: all changes are written again")
+        sandbox.wait(over, "the step back")
+        sandbox.wait(lambda: targets(sandbox)["WARM_IP_TARGET"] == "1", "the change that waited")
+        assert sandbox.daemonset_generation() == generation + 1
+
+
+def test_an_api_server_that_is_away_for_minutes_leads_to_no_blind_write(
+    world: World, tmp_path: Path
+) -> None:
+    way = tmp_path / "kubeconfig"
+    with (
+        world(**hasty(SPEED, KUBECONFIG=str(way), **BY_RULE)) as sandbox,
+        cuttable(sandbox, way) as relay,
+    ):
+        generation = sandbox.daemonset_generation()
+        sandbox.operator.start()
+        sandbox.apply_policy(pinned(2, 12))
+        sandbox.wait(lambda: changed(sandbox), "the targets")
+        sandbox.run(relay.cut())  # in the middle of the rollout
+        sandbox.apply_policy(pinned(1, 8))
+        sandbox.wait(lambda: series(sandbox, "ippolicy_ladder_step") == 2.0, "the metric")
+        sandbox.run(sandbox.clock.sleep(300.0))
+        sandbox.run(relay.mend())
+        frozen = reads(sandbox, "Degraded True ", "LadderChanged Frozen: ", "the API server does")
+        sandbox.wait(frozen, "the step down, and its cause")
+        assert sandbox.daemonset_generation() == generation + 1
+        over = reads(sandbox, "Normal LadderChanged Normal: all changes are written again")
+        sandbox.wait(over, "the step back")
+        sandbox.wait(lambda: targets(sandbox)["WARM_IP_TARGET"] == "1", "the change that waited")
+        wait_until_applied(sandbox)
+        assert sandbox.daemonset_generation() == generation + 2
+
+
+def test_a_clock_that_goes_an_hour_ahead_and_back_writes_nothing_and_holds_nothing_up(
+    world: World,
+) -> None:
+    operator = {"operator_command": jumping(SPEED, by_s=HOUR_S)}
+    with world(**hasty(SPEED, **BY_RULE) | operator) as sandbox:
+        sandbox.operator.start()
+        cooling = {**pinned(2, 12)["change"], "cooldown": f"{COOLDOWN_S:.0f}s"}
+        sandbox.apply_policy(pinned(2, 12) | {"change": cooling})
+        wait_until_applied(sandbox)
+        generation, before_s = sandbox.daemonset_generation(), watched_s(sandbox)
+        sandbox.apply_policy(pinned(1, 8) | {"change": cooling})
+        sandbox.wait(condition(sandbox, "Applied", "False", "Cooldown"), "the cooldown")
+        sandbox.operator.send(signal.SIGUSR1)
+        frozen = reads(
+            sandbox, "Ready False F", "Warning LadderChanged Frozen: ", "was last read 36"
+        )
+        sandbox.wait(frozen, "the step down, and its cause")
+        burst(sandbox, 4)
+        assert sandbox.daemonset_generation() == generation
+        sandbox.operator.send(signal.SIGUSR2)
+        sandbox.wait(reads(sandbox, "Normal LadderChanged Normal: "), "the step back")
+        sandbox.wait(lambda: targets(sandbox)["WARM_IP_TARGET"] == "1", "the change that waited")
+        wait_until_applied(sandbox)
+        assert sandbox.daemonset_generation() == generation + 1
+        later, first = changes(sandbox)
+        waited_s = moment_s(later["time"]) - moment_s(first["time"])
+        assert COOLDOWN_S <= waited_s < HOUR_S
+        assert watched_s(sandbox) > before_s
