@@ -1,4 +1,4 @@
-"""Demand is kept on a real API server under the one rule of `deploy/rbac.yaml` that is about it."""
+"""Demand is kept on a real API server under the rules of `deploy/rbac.yaml` that are about it."""
 
 from __future__ import annotations
 
@@ -24,27 +24,25 @@ REF = DaemonSetRef("kube-system", "aws-node")
 ACCOUNT = "only-checkpoints"
 
 
-def rule() -> dict[str, Any]:
-    """The rule about checkpoints."""
+def rules() -> list[dict[str, Any]]:
+    """The rule about checkpoints, and that about new ConfigMaps, which can have no name in it."""
     roles = (m for m in yaml.safe_load_all(RBAC.read_text()) if m["kind"] == "Role")
-    (found,) = (
-        one
-        for role in roles
-        for one in role["rules"]
-        if one.get("resourceNames") == [checkpoint_name(REF)]
-    )
-    return dict(found)
+    about = [one for role in roles for one in role["rules"] if one["resources"] == ["configmaps"]]
+    (named,) = (one for one in about if one.get("resourceNames") == [checkpoint_name(REF)])
+    (new,) = (one for one in about if "resourceNames" not in one)
+    assert new["verbs"] == ["create"]
+    return [named, new]
 
 
 @pytest.fixture(scope="module")
 def store(deployed: ControlPlane) -> CheckpointStore:
-    """A store whose account has that rule and no other."""
+    """A store whose account has these rules and no other."""
     metadata = {"name": ACCOUNT, "namespace": REF.namespace}
     role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": ACCOUNT}
     account = {"kind": "ServiceAccount", "name": ACCOUNT, "namespace": REF.namespace}
     made: list[dict[str, Any]] = [
         {"apiVersion": "v1", "kind": "ServiceAccount"},
-        {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "rules": [rule()]},
+        {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "rules": rules()},
         {
             "apiVersion": "rbac.authorization.k8s.io/v1",
             "kind": "RoleBinding",
@@ -68,7 +66,7 @@ def policy(deployed: ControlPlane) -> Iterator[IPPolicy]:
     deployed.kubectl("delete", f"{PLURAL}.{GROUP}", "keeps", "--ignore-not-found")
 
 
-def test_the_rule_lets_a_checkpoint_be_made_replaced_read_and_removed(
+def test_the_rules_let_a_checkpoint_be_made_replaced_read_and_removed(
     store: CheckpointStore, policy: IPPolicy
 ) -> None:
     for number in (1, 2):
@@ -88,7 +86,7 @@ def test_it_goes_with_its_policy_though_no_operator_runs(
     until(lambda: store.read(REF) is None, within_s=90)  # it looks for new kinds each 30 s
 
 
-def test_the_rule_is_about_no_other_name(store: CheckpointStore, policy: IPPolicy) -> None:
+def test_the_rules_are_about_no_other_name(store: CheckpointStore, policy: IPPolicy) -> None:
     other = DaemonSetRef("kube-system", "other")
     with pytest.raises(CallFailed, match="HTTP 403"):
         store.write(other, [trace(1)], 1_800_000_000.0, owners=[policy])
