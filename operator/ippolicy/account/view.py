@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ippolicy.act.checkpoints import NO_CHECKPOINT, CheckpointState
 from ippolicy.act.outcome import Outcome
 from ippolicy.act.rollout import RolloutState
+from ippolicy.admission.progress import GroupProgress
 from ippolicy.api import IPPolicy
 from ippolicy.decide.drift import Drift, drifts
 from ippolicy.decide.gates import wish_gate
@@ -28,6 +29,7 @@ class View:
     share of metrics endpoints that must have been read. `left_behind` names the DaemonSet that the
     policy was about before, while its originals are not back yet. `checkpoint` is how the kept
     demand stands. `way` is how a change would reach aws-node, None while no DaemonSet is known.
+    `births` is how many nodes of each group have its targets, where a webhook sets them.
     """
 
     policy: IPPolicy
@@ -42,6 +44,7 @@ class View:
     left_behind: str | None = None
     checkpoint: CheckpointState = NO_CHECKPOINT
     way: Way | None = None
+    births: tuple[GroupProgress, ...] = ()
 
     @property
     def now_s(self) -> float:
