@@ -30,7 +30,7 @@ class Settings(BaseModel):
     http_host: str = Field(
         default="0.0.0.0",  # noqa: S104  (a pod is reached on its own address)
         min_length=1,
-        description="Address that /metrics, /healthz and /readyz listen on.",
+        description="Address that /metrics, /healthz and /readyz, and the webhook, listen on.",
     )
     http_port: int = Field(
         default=8080, ge=0, le=65535, description="Port of /metrics, /healthz and /readyz; 0 = any."
@@ -145,7 +145,10 @@ class Settings(BaseModel):
         "pods; empty = it does not.",
     )
     webhook_port: int = Field(
-        default=9443, ge=1, le=65535, description="Port that this Service leads to."
+        default=9443,
+        ge=1,
+        le=65535,
+        description="Port of this Service, and of the operators behind it.",
     )
     webhook_certificates: Literal["own", "cert-manager"] = Field(
         default="own", description="Who makes and renews the webhook's certificate."

@@ -87,6 +87,8 @@ def _plain(node: Mapping[str, Any]) -> Schema:
     if "properties" in node:
         schema["properties"] = {name: _plain(child) for name, child in node["properties"].items()}
         schema["additionalProperties"] = False
+    if isinstance(node.get("additionalProperties"), Mapping):
+        schema["additionalProperties"] = _plain(node["additionalProperties"])
     if isinstance(node.get("items"), Mapping):
         schema["items"] = _plain(node["items"])
     return schema

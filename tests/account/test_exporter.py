@@ -16,6 +16,7 @@ from ippolicy.account.metric import Kind
 from ippolicy.account.view import View
 from ippolicy.act.checkpoints import CheckpointState
 from ippolicy.act.outcome import OutcomeKind
+from ippolicy.admission.progress import GroupProgress, State
 from ippolicy.facts import EnvEntry, Ledger, PoolCounters, PoolFacts, SourceName, SourceState
 from views import (
     NOW_S,
@@ -67,8 +68,10 @@ def a_busy_exporter() -> Exporter:
         record=replace(a_record(a_proven_change()), ledger=Ledger(7_200.0, NOW_S, NOW_S - 3_600)),
         checkpoint=kept,
         ahead=a_dire_ahead(),
+        births=(GroupProgress("blue", 1, "group", dict.fromkeys(State, 2)),),
     )
     exporter = an_exporter(view)
+    exporter.answered("Mutated", times=2)
     exporter.checkpointed("default", "Written")
     exporter.decided("default", "TargetsInPlace")
     exporter.acted("default", OutcomeKind.WRITTEN)

@@ -83,7 +83,9 @@ def test_only_what_may_be_left_out_altogether_has_no_default() -> None:
         path
         for path, node in SPEC_NODES.items()
         if "default" not in node and not path.endswith(("[]", "{}"))
-        if not path.startswith(("spec.demand.prometheus.", "spec.change.windows[]."))
+        if not path.startswith(
+            ("spec.demand.prometheus.", "spec.change.windows[].", "spec.groups[].")
+        )
     }
     assert without == {
         "spec.demand.prometheus",

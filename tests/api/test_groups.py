@@ -17,16 +17,6 @@ POOL = {"name": "batch", "nodeSelector": {"pool": "batch"}}
 def test_a_group_needs_a_name_and_labels_alone() -> None:
     (group,) = READ.validate_python([POOL])
     assert (group.name, group.node_selector) == ("batch", {"pool": "batch"})
-    assert group.objective is None
-    assert group.bounds is None
-
-
-def test_a_group_may_have_its_own_objective_and_bounds() -> None:
-    bounds = {"warmIPTarget": {"min": 1, "max": 4}, "minimumIPTarget": {"min": 0, "max": 0}}
-    raw = {**POOL, "objective": {"maxDelayedStarts": "5%"}, "bounds": bounds}
-    (group,) = READ.validate_python([raw])
-    assert group.objective.max_delayed_starts.fraction == 0.05
-    assert group.to_raw() == raw
 
 
 REFUSED: dict[str, tuple[list[Any], str]] = {
@@ -40,13 +30,7 @@ REFUSED: dict[str, tuple[list[Any], str]] = {
     "long name": ([{**POOL, "name": "a" * 64}], "at most 63"),
     "name twice": ([POOL, POOL], "a name of its own"),
     "too many": ([{**POOL, "name": f"g{n}"} for n in range(MAX_GROUPS + 1)], "at most 50"),
-    "share": ([{**POOL, "objective": {"maxDelayedStarts": "101%"}}], "from 0% to 100%"),
-    "no objective": ([{**POOL, "objective": {}}], "Field required"),
-    "calls": ([{**POOL, "objective": {"maxEC2CallsPerMinute": 5}}], "Extra inputs"),
-    "order": ([{**POOL, "bounds": {"minimumIPTarget": {"min": 2, "max": 1}}}], "at most max"),
-    "no spare": ([{**POOL, "bounds": {"warmIPTarget": {"min": 0, "max": 1}}}], "at least 1"),
-    "half a range": ([{**POOL, "bounds": {"warmIPTarget": {"min": 1}}}], "Field required"),
-    "text": ([{**POOL, "bounds": {"warmIPTarget": {"min": "1", "max": 2}}}], "valid integer"),
+    "more": ([{**POOL, "bounds": {}}], "Extra inputs"),
 }
 
 
@@ -60,9 +44,7 @@ def test_what_makes_no_sense_is_refused(case: str) -> None:
 def test_the_schema_has_every_rule() -> None:
     schema = structural(NodeGroup)
     assert schema["required"] == ["name", "nodeSelector"]
-    selector, bounds = (schema["properties"][name] for name in ("nodeSelector", "bounds"))
+    selector = schema["properties"]["nodeSelector"]
     assert selector["maxProperties"] == 10
     (rule,) = selector["x-kubernetes-validations"]
     assert rule["rule"].startswith("size(self) >= 1")
-    warm = bounds["properties"]["warmIPTarget"]["x-kubernetes-validations"]
-    assert {each["rule"] for each in warm} == {"self.min <= self.max", "self.min >= 1"}

@@ -40,6 +40,7 @@ def test_an_empty_spec_is_a_whole_policy_that_writes_nothing() -> None:
             "brake": {"freeBelow": "10%", "exhaustedWithin": "6h"},
             "selector": {"ids": [], "tags": {}},
         },
+        "groups": [],
         "change": {
             "minSaving": "5%",
             "stabilization": "30m",

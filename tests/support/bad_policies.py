@@ -242,7 +242,7 @@ BAD_POLICIES: tuple[BadPolicy, ...] = (
     BadPolicy(
         "method-unknown",
         {"apply": {"method": "Helm"}},
-        ("spec.apply.method", '"Auto", "DaemonSet", "EKSAddon"'),
+        ("spec.apply.method", '"Auto", "DaemonSet"'),
     ),
     BadPolicy(
         "take-over-unknown",

@@ -24,6 +24,9 @@ from decided import story
 from ippolicy.act.checkpoints import CheckpointStore
 from ippolicy.act.document import write_document
 from ippolicy.act.records import RecordStore
+from ippolicy.admission import answer
+from ippolicy.admission.document import read_table, write_table
+from ippolicy.admission.review import read_review
 from ippolicy.api import API_VERSION, KIND, IPPolicy
 from ippolicy.cli.plan import read_policy
 from ippolicy.cli.traces import read_trace
@@ -53,6 +56,8 @@ from ippolicy.sandbox import manifests
 from ippolicy.sandbox.fleet import NodeSpec
 from ippolicy.sandbox.fleet.objects import NodeIdentity, node_object
 from observe_fakes import metrics_page
+from reviews import AWS_NODE, PLACES, aws_node_pod, entries, review_of
+from reviews import tables as admission_tables
 
 REF = DaemonSetRef("kube-system", "aws-node")
 
@@ -286,6 +291,21 @@ def _ec2_answers(data: bytes) -> object:
     return found
 
 
+def _answer(data: bytes) -> object:
+    return answer(read_review(data), admission_tables(), lambda _, node: PLACES.get(node))
+
+
+def _reviews() -> list[bytes]:
+    env = [*entries({"WARM_ENI_TARGET": "1"}), {"name": "A", "valueFrom": {"fieldRef": {}}}]
+    return _json(review_of(aws_node_pod()), review_of(aws_node_pod(env=env, annotations={})))
+
+
+def _tables() -> list[bytes]:
+    table = admission_tables().of(AWS_NODE.namespace, AWS_NODE.name)
+    assert table is not None
+    return [write_table(table).encode()]
+
+
 def _yaml_policies() -> list[bytes]:
     return [yaml.safe_dump(policy).encode() for policy in _policies()]
 
@@ -324,6 +344,10 @@ READERS: Mapping[str, Reader] = {
         lambda: [_config_map(data={"record.json": _records()[0].decode()})],
     ),
     "bundle": Reader(bundle.read, lambda: [bundle.dump(story(traces=[builders.trace()]))]),
+    "admission-review": Reader(_answer, _reviews, ()),
+    "targets-by-group": Reader(
+        lambda data: read_table(data.decode(errors="replace")), _tables, (ValueError,)
+    ),
     "trace": Reader(_in_a_file(read_trace, "trace"), lambda: TRACES),
 }
 

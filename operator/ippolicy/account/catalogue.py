@@ -144,6 +144,12 @@ _PROGRESSING = (
         "RollingOut",
         ("aws-node is being restarted with new targets.", "Wait."),
     ),
+    _row(
+        "Progressing",
+        "True",
+        "AtBirth",
+        (DECISION_REASONS[Reason.AT_BIRTH].when, DECISION_REASONS[Reason.AT_BIRTH].todo),
+    ),
     _row("Progressing", "True", "RolloutStuck", _STUCK),
     _row("Progressing", "True", "RolloutBlocked", _BLOCKED),
     _row("Progressing", "True", "RolloutUnhealthy", _UNHEALTHY),

@@ -19,7 +19,11 @@ CONDITION_TYPES = (
     ConditionType("RecommendationProvided", "There are targets in status.recommendation.", "True"),
     ConditionType("LowConfidence", "Too little demand was seen to write on.", "False"),
     ConditionType("Applied", "The targets in force are the recommended ones.", "True"),
-    ConditionType("Progressing", "aws-node is being restarted with new targets.", "False"),
+    ConditionType(
+        "Progressing",
+        "aws-node is being restarted with new targets, or gets them as it is made anew.",
+        "False",
+    ),
     ConditionType(
         "RolledBack",
         "A change did harm and was undone; until another one has come through well.",

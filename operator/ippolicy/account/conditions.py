@@ -6,7 +6,7 @@ Ready                    the policy does what its mode says
 RecommendationProvided   there are targets
 LowConfidence            too little demand was seen
 Applied                  the targets in force are the recommended ones
-Progressing              aws-node is being restarted with new targets
+Progressing              aws-node is being restarted with new targets, or born with them
 RolledBack               the last change but what undid it was harmful
 SubnetPressure           a subnet is short of addresses, or no targets can save it
 APIBudgetExceeded        even the recommended targets make too many EC2 calls
@@ -29,7 +29,8 @@ from ippolicy.account.reasons import DECISION_REASONS
 from ippolicy.account.view import View
 from ippolicy.account.words import MESSAGE_LENGTH, env_text, one_line, span, timestamp
 from ippolicy.act.outcome import OutcomeKind
-from ippolicy.api import PAUSED_ANNOTATION
+from ippolicy.admission.progress import told
+from ippolicy.api import PAUSED_ANNOTATION, Method
 from ippolicy.api.status import Condition
 from ippolicy.decide.proof import MOST_WRONG
 from ippolicy.decide.types import Reason
@@ -135,6 +136,8 @@ def _standing(view: View) -> tuple[Reason, str]:
     """Where the policy stands once the decision was carried out."""
     outcome, decision = view.outcome, view.decision
     if outcome is not None and outcome.kind is OutcomeKind.WRITTEN:
+        if view.policy.spec.apply.method is Method.ADMISSION:
+            return Reason.AT_BIRTH, outcome.message
         return Reason.ROLLOUT_IN_PROGRESS, outcome.message
     if outcome is not None and outcome.kind is OutcomeKind.IN_PLACE:
         return Reason.TARGETS_IN_PLACE, outcome.message
@@ -146,6 +149,12 @@ def _standing(view: View) -> tuple[Reason, str]:
 def _progressing(view: View) -> _Finding:
     change = view.change_under_way
     if change is None:
+        have, total = told(view.births)
+        if have < total:
+            message = (
+                f"{have} of {total} nodes have the targets of their group; no aws-node is restarted"
+            )
+            return _Finding("True", Reason.AT_BIRTH.value, message)
         return _Finding("False", "Idle", "no change is under way")
     if view.rollout is not None:
         reason = ROLLOUT_FAULTS.get(view.rollout.phase, "RollingOut")

@@ -109,6 +109,10 @@ class Exporter(Collector):
         """Calls failed; `reason` is a stable word."""
         self._count(metrics.API_ERRORS, kind, operation, reason, times=times)
 
+    def answered(self, verdict: str, *, times: int) -> None:
+        """The webhook answered about new pods."""
+        self._count(metrics.ANSWERS, verdict, times=times)
+
     def looped(self, duration_s: float) -> None:
         """A pass over all policies took `duration_s`."""
         with self._lock:

@@ -283,6 +283,17 @@ LAST_PASS = gauge(
     "When a policy was last looked at.",
     "policy",
 )
+BORN_NODES = gauge(
+    "group_nodes_by_birth",
+    "nodes",
+    "Nodes of a group by what their aws-node was born with: current, older, or template.",
+    "policy",
+    "group",
+    "state",
+)
+ANSWERS = counter(
+    "webhook_answers", "answers", "Answers about new aws-node pods, by verdict.", "verdict"
+)
 LEADER = gauge(
     "leader", "1 or 0", "Whether this operator is the one that acts. Of all, one has 1 at most."
 )

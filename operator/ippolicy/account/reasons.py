@@ -167,6 +167,19 @@ DECISION_REASONS: dict[Reason, DecisionReason] = {
         "Put them in place yourself: status.writer.snippets has them ready to be pasted, as has"
         " ippolicy plan --format helm|addon|terraform|env.",
     ),
+    Reason.AT_BIRTH: DecisionReason(
+        True,
+        "New aws-node pods are born with the targets of their node groups; not all nodes have them"
+        " yet, as none is restarted for it.",
+        "Nothing, or restart the aws-node pods of groups that are to have them at once.",
+    ),
+    Reason.WEBHOOK_UNAVAILABLE: DecisionReason(
+        False,
+        "spec.apply.method is Admission, and the webhook is off or cannot serve: pods come up with"
+        " the values of the DaemonSet's template.",
+        "Install the chart with webhook.enabled=true, or choose another method; else the message"
+        " tells the cause.",
+    ),
     Reason.TARGETS_DRIFTED: DecisionReason(
         False,
         "Somebody else changed targets by hand that were set here; they are about to be set again.",

@@ -43,6 +43,7 @@ def samples(view: View, conditions: Sequence[Condition]) -> tuple[Sample, ...]:
     if view.rival is None:
         found += _totals(name, view.snapshot)
         found += _groups(name, view.snapshot)
+        found += _births(name, view)
         found += _subnets(name, view.snapshot)
         found += (Sample(*row) for row in ahead_rows(view))
         found += _sources(name, view.snapshot)
@@ -97,6 +98,12 @@ def _groups(name: str, snapshot: Snapshot) -> Iterator[Sample]:
         yield Sample(metrics.GROUP_HELD, labels, float(held[group]))
         yield Sample(metrics.GROUP_ASSIGNED, labels, float(assigned[group]))
         yield Sample(metrics.GROUP_WARM, labels, float(held[group] - assigned[group]))
+
+
+def _births(name: str, view: View) -> Iterator[Sample]:
+    for told in view.births:
+        for state, count in told.nodes.items():
+            yield Sample(metrics.BORN_NODES, (name, told.group, state.value), float(count))
 
 
 def _subnets(name: str, snapshot: Snapshot) -> Iterator[Sample]:

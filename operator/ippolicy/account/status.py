@@ -15,8 +15,10 @@ from ippolicy.account.subnets import MAX_SUBNETS, subnet_statuses, tightest_firs
 from ippolicy.account.view import View
 from ippolicy.account.words import env_text, one_line, percent, shown_targets, span, timestamp
 from ippolicy.account.writer import writer_status
+from ippolicy.admission.progress import GroupProgress, State
 from ippolicy.api import EnvKey
 from ippolicy.api.status import (
+    BirthStatus,
     DayPartStatus,
     DecisionStatus,
     Effect,
@@ -50,7 +52,7 @@ def status_document(view: View, previous: Mapping[str, Any], now_s: float) -> di
     `previous` is the status that the API server shows now; {} for none.
     """
     snapshot, decision = view.snapshot, view.decision
-    groups = _groups(snapshot, decision.groups if decision else ())
+    groups = _groups(view, decision.groups if decision else ())
     subnets = tightest_first(snapshot)
     status = PolicyStatus(
         observed_generation=view.policy.generation,
@@ -240,7 +242,8 @@ def _ladder(ladder: Ladder | None) -> LadderStatus | None:
     )
 
 
-def _groups(snapshot: Snapshot, advice: Sequence[GroupAdvice]) -> list[GroupStatus]:
+def _groups(view: View, advice: Sequence[GroupAdvice]) -> list[GroupStatus]:
+    snapshot, births = view.snapshot, {one.group: one for one in view.births}
     held: dict[str, int] = defaultdict(int)
     assigned: dict[str, int] = defaultdict(int)
     for node in snapshot.nodes:
@@ -257,9 +260,22 @@ def _groups(snapshot: Snapshot, advice: Sequence[GroupAdvice]) -> list[GroupStat
             assigned=assigned[group.group],
             text=env_text(group.recommendation.targets),
             saves=saves(group.recommendation),
+            births=_births(births.get(group.group)),
         )
         for group in sorted(advice, key=lambda group: (-group.nodes, group.group))
     ]
+
+
+def _births(told: GroupProgress | None) -> BirthStatus | None:
+    if told is None:
+        return None
+    return BirthStatus(
+        revision=told.revision,
+        source=one_line(told.source, _NAME_LENGTH),
+        current=told.nodes[State.CURRENT],
+        older=told.nodes[State.OLDER],
+        template=told.nodes[State.TEMPLATE],
+    )
 
 
 def _traps(decision: Decision | None) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ippolicy.act.checkpoints import NO_CHECKPOINT, CheckpointState
 from ippolicy.act.outcome import Outcome
 from ippolicy.act.rollout import RolloutState
+from ippolicy.admission.progress import GroupProgress
 from ippolicy.api import IPPolicy
 from ippolicy.decide.drift import Drift, drifts
 from ippolicy.decide.gates import wish_gate
@@ -30,6 +31,7 @@ class View:
     policy was about before, while its originals are not back yet. `checkpoint` is how the kept
     demand stands. `way` is how a change would reach aws-node, None while no DaemonSet is known.
     `trusted` is how far facts are trusted where the pass came to no decision.
+    `births` is how many nodes of each group have its targets, where a webhook sets them.
     """
 
     policy: IPPolicy
@@ -45,6 +47,7 @@ class View:
     checkpoint: CheckpointState = NO_CHECKPOINT
     way: Way | None = None
     trusted: Ladder | None = None
+    births: tuple[GroupProgress, ...] = ()
 
     @property
     def now_s(self) -> float:

@@ -178,6 +178,18 @@ class Actor:
         """
         return self._ending.retain(ref)
 
+    def hand_over(self, ref: DaemonSetRef, reason: str) -> Outcome:
+        """Put the originals back for a method that changes nothing on the DaemonSet; the past stays
+        in the record. Raises nothing of this project."""
+        try:
+            stored = self._records.read(ref)
+            if stored is None or not stored.record.originals:
+                return Outcome(OutcomeKind.NOTHING, f"DaemonSet {ref}: nothing is to be put back")
+            way = Way(Method.ADMISSION, reason)
+            return self._ending.hand_over(ref, stored, stored.record.writer, way)
+        except IPPolicyError as error:
+            return outcome_of(error)
+
     def _carry_out(
         self,
         policy: IPPolicy,

@@ -91,6 +91,15 @@ class WebhookObjects:
             _content_type=APPLY,
         )
 
+    def delete_secret(self) -> None:
+        """Take the Secret away; one that is gone already is no error."""
+        _found(
+            f"delete {self._named}",
+            self._core.delete_namespaced_secret,
+            self._secret,
+            self._namespace,
+        )
+
     def read_configuration(self) -> dict[str, Any] | None:
         """The configuration as it is, None where there is none."""
         return _found(

@@ -44,12 +44,9 @@ from ippolicy.api import GROUP
 from ippolicy.decide.safe_env import TARGET_KEYS, check_growth, check_start, check_values
 from ippolicy.errors import ActError, EntryPointRefused
 from ippolicy.facts import DaemonSetRef, EnvEntry
+from ippolicy.facts.births import DIGEST_LABEL, GROUP_LABEL, POLICY_LABEL, REVISION_LABEL
 from ippolicy.facts.daemonset import CONTAINER
 
-POLICY_LABEL = f"{GROUP}/policy"
-GROUP_LABEL = f"{GROUP}/group"
-REVISION_LABEL = f"{GROUP}/revision"
-DIGEST_LABEL = f"{GROUP}/digest"
 SOURCE_ANNOTATION = f"{GROUP}/targets-of"
 
 _LABEL_VALUE = re.compile(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?", re.ASCII)

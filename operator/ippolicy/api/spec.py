@@ -12,6 +12,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field, Strict, StringConstraints
 
+from ippolicy.api.groups import Groups
 from ippolicy.api.prometheus import Prometheus
 from ippolicy.api.quantities import DURATION_PATTERN, Duration, Share
 from ippolicy.api.rules import SHARE_RULE, UNIQUE, Part, Rule, matches, span
@@ -48,6 +49,7 @@ class Method(StrEnum):
     AUTO = "Auto"
     DAEMON_SET = "DaemonSet"
     EKS_ADDON = "EKSAddon"
+    ADMISSION = "Admission"
     NONE = "None"
 
 
@@ -324,7 +326,10 @@ class Apply(Part):
     method: Method = Method.AUTO
     """Auto picks the way that fits the cluster; status.writer says which and why. DaemonSet patches
     the env of aws-node by server-side apply. EKSAddon merges the targets into the configuration
-    values of the EKS add-on vpc-cni, which then sets them. None writes nothing, and has the status
+    values of the EKS add-on vpc-cni, which then sets them. Admission gives each aws-node pod the
+    targets of its node group as it is made, by a webhook (webhook.enabled in the chart), and leaves
+    the DaemonSet as it is: new nodes are right at birth, the others follow as their aws-node is
+    made anew, for none is restarted yet. None writes nothing, and has the status
     show them ready to be pasted. With another method, what was changed is put back first by the
     former one."""
     take_over: Annotated[
@@ -352,6 +357,10 @@ class PolicySpec(Part):
     """What demand is taken into account."""
     subnets: Subnets = Subnets()
     """Where the addresses come from."""
+    groups: Groups = ()
+    """Groups of nodes, at most 50; the first that takes a node counts. A node that none takes has
+    its Karpenter node pool, EKS node group or instance type as its group. Recommendations are shown
+    by group, and apply.method Admission sets them so."""
     change: ChangePolicy = ChangePolicy()
     """When the settings in force may be changed."""
     apply: Apply = Apply()

@@ -215,6 +215,21 @@ class DecisionStatus(Part):
     """Why, in one line."""
 
 
+class BirthStatus(Part):
+    """How many nodes of a group run the targets that its new aws-node pods are born with."""
+
+    revision: int
+    """The newest revision that its nodes are to have; 0 where nothing sets any for it now."""
+    source: str
+    """Whose targets they are: `group`; or `family m5`, or `fleet`, where the group has none."""
+    current: int
+    """Nodes that have them."""
+    older: int
+    """Nodes whose aws-node was born with other ones before, and was not made anew since."""
+    template: int
+    """Nodes whose aws-node has the values of the DaemonSet's template."""
+
+
 class GroupStatus(Part):
     """One node group, and what would suit it alone."""
 
@@ -232,6 +247,8 @@ class GroupStatus(Part):
     """The targets that would suit this group best, as env entries."""
     saves: int
     """Addresses that the group would give back with them."""
+    births: BirthStatus | None = None
+    """With apply.method Admission: how far its nodes are."""
 
 
 class SplitStatus(Part):

@@ -245,6 +245,7 @@ def _public_policy(policy: IPPolicy) -> IPPolicy:
 def _public_snapshot(snapshot: Snapshot) -> Snapshot:
     return replace(
         snapshot,
+        nodes=tuple(replace(node, labels={}) for node in snapshot.nodes),
         daemon_set=snapshot.daemon_set and _public_daemon_set(snapshot.daemon_set),
         sources={
             name: replace(state, error=state.error and _without_accounts(state.error))

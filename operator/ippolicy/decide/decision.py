@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from ippolicy.api import IPPolicy
+from ippolicy.api import IPPolicy, Method
 from ippolicy.decide import gates
 from ippolicy.decide.advise import Advised
 from ippolicy.decide.ask import Ask
@@ -76,7 +76,8 @@ def decide(inputs: Inputs) -> Decision:
     """What to do now for the DaemonSet of this policy, and why."""
     ladder = _climb(inputs)
     decision = replace(_decide(inputs, ladder), ladder=ladder)
-    if inputs.trip is None or inputs.snapshot.cni.no_pools:
+    at_birth = inputs.policy.spec.apply.method is Method.ADMISSION
+    if inputs.trip is None or inputs.snapshot.cni.no_pools or at_birth:
         return decision
     return undo(decision, inputs.policy, inputs.record, inputs.trip)
 
@@ -110,7 +111,9 @@ def _decide(inputs: Inputs, ladder: Ladder) -> Decision:
         inputs.braked,
     )
     known = _noted(inputs, braked)
-    decision = _judge(inputs, ladder, environment, braked, known)
+    at_birth = inputs.policy.spec.apply.method is Method.ADMISSION
+    judge = _judge_births if at_birth else _judge
+    decision = judge(inputs, ladder, environment, braked, known)
     return replace(decision, recommended=known)
 
 
@@ -175,6 +178,43 @@ def _judge(
         proof=proof,
     )
     return pace(decision)
+
+
+def _judge_births(
+    inputs: Inputs,
+    ladder: Ladder,
+    environment: Environment,
+    braked: Braked,
+    known: Recommendations | None,
+) -> Decision:
+    """Whether pods may be born with the targets of their groups; the DaemonSet's env is let be."""
+    advised, braking = braked.advised, braked.braking
+    fleet = advised.fleet if braking.step else steadied(inputs, advised.fleet, known)
+    stop = gates.birth_gate(
+        inputs.policy,
+        inputs.snapshot,
+        fleet,
+        limits=inputs.limits,
+        ladder=ladder,
+        signals=inputs.signals,
+        braked=bool(braking.step),
+    )
+    if stop is not None:
+        return _hold(inputs, stop, braked, environment.traps)
+    return Decision(
+        verdict=Verdict.CHANGE,
+        reason=Reason.SUBNET_PRESSURE if braking.step else Reason.AT_BIRTH,
+        message=f"new aws-node pods get the targets of their node groups, {len(advised.groups)} now"
+        + (f"; {braking.text()}" if braking.step else ""),
+        at_s=inputs.now_s,
+        env={},
+        fleet=fleet,
+        groups=advised.groups,
+        traps=environment.traps,
+        searched=advised.searched,
+        braking=braking,
+        braked=braked.searched,
+    )
 
 
 def _unusable(inputs: Inputs) -> Stop | None:

@@ -52,6 +52,8 @@ class Reason(StrEnum):
     NO_WARM_POOLS = "NoWarmPools"
     ENV_UNREADABLE = "EnvUnreadable"
     WRITER_NONE = "WriterNone"
+    AT_BIRTH = "AtBirth"
+    WEBHOOK_UNAVAILABLE = "WebhookUnavailable"
     ROLLED_BACK = "RolledBack"
     BACKING_OFF = "BackingOff"
     MISPREDICTED = "Mispredicted"

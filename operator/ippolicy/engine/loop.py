@@ -13,15 +13,18 @@ from typing import Any
 from ippolicy.account.view import View
 from ippolicy.act.actor import Actor
 from ippolicy.act.checkpoints import CheckpointStore
-from ippolicy.act.outcome import Outcome, outcome_of
+from ippolicy.act.outcome import outcome_of
 from ippolicy.act.rollout import RolloutState
 from ippolicy.api import IPPolicy
 from ippolicy.decide.gates import Limits, wish_gate
+from ippolicy.decide.groups import grouped
 from ippolicy.decide.history import DemandHistory
 from ippolicy.decide.measure import MOST_GAP_S
 from ippolicy.decide.method import Way
 from ippolicy.decide.subnets.ahead import Ahead
-from ippolicy.decide.types import Decision, Verdict
+from ippolicy.decide.types import Decision
+from ippolicy.engine.acting import Acting
+from ippolicy.engine.births import Births
 from ippolicy.engine.bundles import Bundles
 from ippolicy.engine.checkpoints import Checkpoints
 from ippolicy.engine.counting import CallCounts
@@ -39,8 +42,8 @@ from ippolicy.engine.policies import (
 from ippolicy.engine.proof import Proofs
 from ippolicy.engine.publisher import Publisher
 from ippolicy.engine.rollouts import Rollouts
-from ippolicy.engine.undoing import OUT_OF_OFFICE, Undoing
-from ippolicy.errors import FactsChanged, InvalidPolicy, IPPolicyError
+from ippolicy.engine.undoing import Undoing
+from ippolicy.errors import InvalidPolicy, IPPolicyError
 from ippolicy.facts import DaemonSetRef, PodEvent, Record, Snapshot, SourceName
 from ippolicy.observe.observer import Observer
 from ippolicy.offloop import call_off_loop
@@ -67,6 +70,7 @@ class Engine:
         publisher: Publisher,
         can_decide: Callable[[], bool] = lambda: True,
         office: Office | None = None,
+        births: Callable[[Observer], Births] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.policies = Policies()
@@ -79,8 +83,17 @@ class Engine:
         self._publisher = publisher
         self._can_decide = can_decide
         self._office = office or Alone()
+        self.births = births(self.observer) if births else Births(None, publisher.exporter)
         self._undoing = Undoing(
-            self.policies, actor=actor, publisher=publisher, office=self._office, clock=clock
+            self.policies,
+            actor=actor,
+            births=self.births,
+            publisher=publisher,
+            office=self._office,
+            clock=clock,
+        )
+        self._acting = Acting(
+            self.policies, actor=actor, births=self.births, office=self._office, clock=clock
         )
         self._counts = CallCounts(publisher.exporter)
         self._imports = Imports(publisher.exporter, clock=clock)
@@ -120,6 +133,7 @@ class Engine:
                     await task
         await self._imports.stop()
         await self._checkpoints.keep_before_the_end(self._owners())
+        await self.births.stop()
         await self.observer.stop()
 
     def look(self) -> None:
@@ -152,6 +166,8 @@ class Engine:
             return None
         async with self._writing:
             outcomes = [await self._undoing.undo(policy, ref) for ref in self.policies.refs(policy)]
+            await self.births.see(self.policies.standings())
+            await self.births.look(leading=self._office.leading)
         now_s = self._clock()
         told = [outcome for outcome in outcomes if outcome is not None]
         for outcome in told:
@@ -170,6 +186,7 @@ class Engine:
         self._mind_the_clock()
         standings, former = await self._look_at(), self.policies.former()
         self._trim({standing.ref for standing in standings})
+        await self.births.see(standings)
         if not self._office.leading:
             await self._follow(standings)
             return
@@ -186,6 +203,7 @@ class Engine:
         if not self.policies.invalid:  # what those are about is not known
             await self._checkpoints.drop_others(self.policies.owners(), former)
         self._counts.take(self.observer.stats())
+        await self.births.look(leading=True)
         if failures:
             raise failures[0]
         self.last_pass_s = self._clock()
@@ -203,10 +221,11 @@ class Engine:
     async def _follow(self, standings: Sequence[Standing]) -> None:
         """See and remember what the operator in office does, to go on from there at once."""
         for policy, ref in [(s.policy, s.ref) for s in standings if s.rival is None]:
-            snapshot = self.observer.snapshot(ref, self._clock(), selection_of(policy))
+            snapshot = self._snapshot(policy, ref)
             self._note_demand(policy, ref, snapshot)
             await call_off_loop(partial(self._decider.note, policy, ref, snapshot))
             await self._checkpoints.restore(policy, ref)
+        await self.births.look(leading=False)
         self._counts.take(self.observer.stats())
         self.last_pass_s = self._clock()
 
@@ -265,8 +284,9 @@ class Engine:
     async def _serve(self, standing: Standing) -> View:
         """What one pass over one policy finds, decides and does."""
         policy, ref = standing.policy, standing.ref
-        snapshot = self.observer.snapshot(ref, self._clock(), selection_of(policy))
+        snapshot = self._snapshot(policy, ref)
         former, undone = await self._undoing.leave_behind(policy, ref)
+        undone = undone or await self._undoing.withdraw(policy, ref)
         if undone is not None:
             return self._view(policy, snapshot, outcome=undone, left_behind=former)
         if standing.rival is not None:
@@ -286,7 +306,8 @@ class Engine:
             return self._view(policy, snapshot, record=record, left_behind=former)
         rollout = self._rollouts.state(ref, snapshot, record)
         record, decision, ahead = await self._decide(policy, snapshot, record, rollout)
-        outcome = await self._act(standing, decision, snapshot)
+        decision = self.births.settle(policy, decision, snapshot, record)
+        outcome = await self._acting.act(standing, decision, snapshot, record)
         return self._view(
             policy,
             snapshot,
@@ -298,6 +319,10 @@ class Engine:
             rollout=rollout,
             left_behind=former,
         )
+
+    def _snapshot(self, policy: IPPolicy, ref: DaemonSetRef) -> Snapshot:
+        snapshot = self.observer.snapshot(ref, self._clock(), selection_of(policy))
+        return grouped(snapshot, policy.spec.groups)
 
     async def _record(
         self, policy: IPPolicy, ref: DaemonSetRef, snapshot: Snapshot
@@ -320,6 +345,7 @@ class Engine:
             snapshot=snapshot,
             min_coverage=self._limits.min_coverage,
             checkpoint=self._checkpoints.state(ref_of(policy)),
+            births=self.births.progress(policy, snapshot),
             **found,
         )
 
@@ -372,29 +398,3 @@ class Engine:
         )
         self.bundles.keep(inputs, decision)
         return inputs.record, decision, ahead
-
-    async def _act(
-        self, standing: Standing, decision: Decision, snapshot: Snapshot
-    ) -> Outcome | None:
-        policy, decided_on = standing.policy, snapshot.daemon_set
-        if decision.verdict is not Verdict.CHANGE or decided_on is None:
-            return None
-        changed = outcome_of(FactsChanged(f"policy {policy.name} changed meanwhile: decide again"))
-        if self.policies.standing(policy.name) != standing:
-            return changed
-        if not self.policies.held(policy.name):
-            return outcome_of(FactsChanged(f"policy {policy.name} has no finalizer yet: next pass"))
-        if not await self._office.confirm():
-            return outcome_of(FactsChanged(OUT_OF_OFFICE))
-        # Asked again, so that a pause which came in meanwhile stops the write.
-        if self.policies.standing(policy.name) != standing:
-            return changed
-        return await call_off_loop(
-            lambda: self._actor.carry_out(
-                policy=policy,
-                ref=standing.ref,
-                decision=decision,
-                decided_on=decided_on,
-                now_s=self._clock(),
-            )
-        )

@@ -19,10 +19,17 @@ from ippolicy.act.actor import Actor
 from ippolicy.act.checkpoints import CheckpointStore
 from ippolicy.act.eks.client import EksClient
 from ippolicy.act.lease import LeaseStore
+from ippolicy.act.tables import TableStore
+from ippolicy.act.webhook import WebhookObjects
+from ippolicy.admission import Tables, WebhookServer
+from ippolicy.admission.configuration import Service
+from ippolicy.engine.births import Births, LivePlaces, Webhook
 from ippolicy.engine.election import Alone, Election
 from ippolicy.engine.loop import Engine
 from ippolicy.engine.publisher import Publisher
 from ippolicy.engine.server import Server
+from ippolicy.engine.webhook import WebhookKeeper
+from ippolicy.errors import InvalidSetting
 from ippolicy.ipamd.fast import compile_kernel
 from ippolicy.observe.observer import Observer
 from ippolicy.observe.policies import policy_reflector
@@ -71,6 +78,7 @@ class Operator:
             ),
             can_decide=self._can_decide,
             office=office,
+            births=functools.partial(self._births, client, exporter),
         )
         self._policies = policy_reflector(
             self._api,
@@ -115,6 +123,33 @@ class Operator:
 
     def _observer(self, settings: ObserveSettings, on_pod_event: Any) -> Observer:
         return Observer(self._api, settings, on_pod_event=on_pod_event)
+
+    def _births(self, client: ApiClient, exporter: Exporter, observer: Observer) -> Births:
+        settings = self._settings
+        name, namespace = settings.webhook_service, settings.lease_namespace
+        if not name:
+            return Births(None, exporter)
+        if not namespace:
+            raise InvalidSetting(
+                "IPPOLICY_WEBHOOK_SERVICE is set, and IPPOLICY_LEASE_NAMESPACE is not: set it to "
+                "the namespace of that Service"
+            )
+        places = LivePlaces(observer.cluster.node)
+        server = WebhookServer(
+            Tables(), places, host=settings.http_host, port=settings.webhook_port
+        )
+        objects = WebhookObjects(client, namespace=namespace, secret=name, configuration=name)
+        keeper = WebhookKeeper(
+            server,
+            objects,
+            Service(namespace, name, settings.webhook_port),
+            cert_manager=settings.webhook_certificates == "cert-manager",
+        )
+        listed = self._all_listed
+        return Births(Webhook(TableStore(client), server, keeper, places, listed), exporter)
+
+    def _all_listed(self) -> bool:
+        return self._policies.synced.is_set()
 
     def _alive(self) -> Health:
         longest_s = max(60.0, _MISSED_PASSES * self._settings.interval.seconds)

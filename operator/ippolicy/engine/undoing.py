@@ -7,8 +7,9 @@ from collections.abc import Callable
 from ippolicy.act.actor import Actor
 from ippolicy.act.outcome import Outcome, outcome_of
 from ippolicy.act.requests import CallFailed
-from ippolicy.api import IPPolicy, Mode, OnDelete
+from ippolicy.api import IPPolicy, Method, Mode, OnDelete
 from ippolicy.decide.gates import wish_gate
+from ippolicy.engine.births import Births
 from ippolicy.engine.election import Office
 from ippolicy.engine.policies import Policies, former_ref
 from ippolicy.engine.publisher import Publisher
@@ -28,12 +29,14 @@ class Undoing:
         policies: Policies,
         *,
         actor: Actor,
+        births: Births,
         publisher: Publisher,
         office: Office,
         clock: Callable[[], float],
     ) -> None:
         self._policies = policies
         self._actor = actor
+        self._births = births
         self._publisher = publisher
         self._office = office
         self._clock = clock
@@ -60,11 +63,33 @@ class Undoing:
             return None, None
         return str(former), outcome
 
+    async def withdraw(self, policy: IPPolicy, ref: DaemonSetRef) -> Outcome | None:
+        """Withdraw targets by group where the policy has them set in another way by now."""
+        at_birth = policy.spec.apply.method is Method.ADMISSION
+        if at_birth or not self._births.has(ref) or wish_gate(policy) is not None:
+            return None
+        return await self._withdrawn(policy, ref)
+
     async def undo(self, policy: IPPolicy, ref: DaemonSetRef) -> Outcome | None:
         """What came of undoing a policy's changes; None where they are not its to undo."""
         successor = self._policies.successor(policy, ref)
         if successor is not None and successor.spec.mode is Mode.APPLY:
             return None  # it goes on from here, and keeps the originals
+        withdrawn = await self._withdrawn(policy, ref)
+        if withdrawn is not None and not withdrawn.settled:
+            return withdrawn
+        return await self._undo_writes(policy, ref) or withdrawn
+
+    async def _withdrawn(self, policy: IPPolicy, ref: DaemonSetRef) -> Outcome | None:
+        owner = self._births.owner(ref)
+        others = owner is not None and self._policies.standing(owner) is not None
+        if (others and owner != policy.name) or not self._births.on:
+            return None
+        if not await self._office.confirm():
+            return outcome_of(FactsChanged(OUT_OF_OFFICE))
+        return await self._births.withdraw(ref)
+
+    async def _undo_writes(self, policy: IPPolicy, ref: DaemonSetRef) -> Outcome | None:
         try:
             record = await call_off_loop(lambda: self._actor.follow(ref, None))
         except IPPolicyError as error:

@@ -4,7 +4,7 @@ Level-triggered: each look compares what is there with what is wanted, so whoeve
 where the one before was.
 
                         policies that want it           none
-    the one in office   Secret, server, configuration   configuration gone, server stopped
+    the one in office   Secret, server, configuration   both gone, server stopped
     the others          server                          server stopped
 """
 
@@ -61,7 +61,7 @@ class WebhookKeeper:
         """
         if not namespaces:
             if leading:
-                await call_off_loop(self._objects.delete_configuration)
+                await call_off_loop(self._taken_away)
             await self._server.stop()
             return
         held = await call_off_loop(self._renewed if leading else self._found)
@@ -77,6 +77,11 @@ class WebhookKeeper:
         elif identity != self._shown:
             self._server.present(identity)
         self._shown = identity
+
+    def _taken_away(self) -> None:
+        self._objects.delete_configuration()
+        if not self._cert_manager:
+            self._objects.delete_secret()
 
     def _found(self) -> Held | None:
         stored = self._objects.read_secret()

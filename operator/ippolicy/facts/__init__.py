@@ -8,6 +8,7 @@ Times are seconds since the epoch (`*_at_s`), spans are seconds (`*_s`).
 
 from __future__ import annotations
 
+from ippolicy.facts.births import Birth
 from ippolicy.facts.cluster import (
     Coverage,
     LeftOut,
@@ -56,6 +57,7 @@ from ippolicy.facts.subnets import (
 __all__ = [
     "ApiFacts",
     "BackOff",
+    "Birth",
     "Change",
     "ChangeKind",
     "ChangePhase",

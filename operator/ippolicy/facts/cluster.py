@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from ippolicy.facts.births import Birth
 from ippolicy.facts.cni import CniFacts
 from ippolicy.facts.daemonset import DaemonSetFacts
 from ippolicy.facts.network import InstanceLimits, SubnetFacts
@@ -47,7 +48,7 @@ class NodeFacts:
 
     `max_pods` is status.capacity.pods, `address` the InternalIP that aws-node's metrics port
     listens on, `group` the node group that shares demand and targets. `ready` is the Ready
-    condition, True where the node has none.
+    condition, True where the node has none; `labels` are those of the node object.
     """
 
     name: str
@@ -60,6 +61,7 @@ class NodeFacts:
     unschedulable: bool
     created_at_s: float
     ready: bool = True
+    labels: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +170,8 @@ class Snapshot:
     `inventories` and `reservations` are keyed by subnet id and lack the subnets that EC2 did not
     tell of, all of them where the right to ask is missing. `instances` has every EC2 instance of
     the cluster by its id, with a warm pool or without. `agents` maps node -> when its aws-node pod
-    was created. `windows_ipam` has the targets and switches of Windows nodes in the CNI's
+    was created, and `births` node -> what that pod says of its targets, for those that the webhook
+    gave some. `windows_ipam` has the targets and switches of Windows nodes in the CNI's
     ConfigMap, which aws-node does not read.
     """
 
@@ -189,3 +192,4 @@ class Snapshot:
     cni: CniFacts = field(default_factory=CniFacts)
     windows_ipam: Mapping[str, str] = field(default_factory=dict)
     agents: Mapping[str, float] = field(default_factory=dict)
+    births: Mapping[str, Birth] = field(default_factory=dict)

@@ -151,6 +151,11 @@ class Cluster:
                 nodes.append(record.facts)
         return NodeView(tuple(nodes), dict(left_out))
 
+    def node(self, name: str) -> NodeFacts | None:
+        """A node by its name, None for one not seen; from any thread."""
+        record = self._nodes.store.get(name)
+        return record.facts if record is not None else None
+
     def nodes_with_pools(self) -> Iterator[NodeFacts]:
         """Facts of every node whose labels do not leave it out."""
         return (r.facts for r in self._nodes.store.values() if r.left_out is None)

@@ -136,7 +136,7 @@ class Observer:
         may make more ENIs in. Where no node has an aws-node, all nodes count for that.
         """
         view = self.cluster.node_view(ref, now_s)
-        pods = self._readable(ref)
+        pods, agents = self._readable(ref), self.cluster.aws_node_pods(ref)
         limits, unknown = self.ec2.limits_of(view.nodes)
         around = self.surroundings.seen(ref, view.nodes, now_s, selection)
         return Snapshot(
@@ -156,7 +156,8 @@ class Observer:
             instances=around.instances,
             cni=around.cni,
             windows_ipam=around.windows_ipam,
-            agents={p.node: p.created_at_s for p in self.cluster.aws_node_pods(ref)},
+            agents={p.node: p.created_at_s for p in agents},
+            births={p.node: p.birth for p in agents if p.birth is not None},
         )
 
     def readiness(self, now_s: float) -> Readiness:

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from ippolicy.facts import DaemonSetFacts, LeftOut, NodeFacts, read_daemon_set
+from ippolicy.facts import Birth, DaemonSetFacts, LeftOut, NodeFacts, read_daemon_set
+from ippolicy.facts.births import read_birth
 
 GROUP_LABELS = (
     "karpenter.sh/nodepool",
@@ -61,7 +62,7 @@ class AwsNodePod:
     """One aws-node pod. `address` is its host's, empty until the kubelet has reported it.
 
     `owner` is the DaemonSet that controls it, `revision` the hash of the template it runs,
-    `started_at_s` None until it has started.
+    `started_at_s` None until it has started, `birth` None for one with its template's targets.
     """
 
     key: str
@@ -77,6 +78,7 @@ class AwsNodePod:
     revision: str
     created_at_s: float
     started_at_s: float | None
+    birth: Birth | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +209,7 @@ def read_node(raw: bytes) -> NodeRecord:
         or any(taint.key == UNSCHEDULABLE_TAINT for taint in node.spec.taints or ()),
         created_at_s=meta.created_at_s,
         ready=all(c.status == "True" for c in node.status.conditions or () if c.type == "Ready"),
+        labels=labels,
     )
     left_out = _left_out(meta.name, labels)
     return NodeRecord(meta.key, meta.uid, meta.resource_version, facts, left_out)
@@ -231,6 +234,7 @@ def read_aws_node_pod(raw: bytes) -> AwsNodePod:
         revision=(meta.labels or {}).get(REVISION_LABEL, ""),
         created_at_s=meta.created_at_s,
         started_at_s=status.startTime.timestamp() if status.startTime else None,
+        birth=read_birth(meta.labels or {}),
     )
 
 

@@ -101,7 +101,7 @@ async def birth(plane: ControlPlane) -> AsyncIterator[Birth]:
         tables.replace({REF: PolicyTable("default", groups=TARGETS)})
         server = WebhookServer(tables, lambda _, node: PLACES.get(node), host="127.0.0.1", port=0)
         objects = WebhookObjects(
-            operator, namespace=NAMESPACE, secret=WEBHOOK, configuration="ippolicy-operator"
+            operator, namespace=NAMESPACE, secret=WEBHOOK, configuration=WEBHOOK
         )
         # The port is known once it listens; in a cluster the Service's is 443 whatever that is.
         first = WebhookKeeper(server, objects, Service(NAMESPACE, WEBHOOK))

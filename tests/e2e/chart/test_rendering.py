@@ -216,12 +216,13 @@ def test_the_webhook_is_reached_at_its_port_and_writes_by_name_only(helm: Helm) 
     assert at(objects[f"NetworkPolicy/{NAME}"], "spec.ingress.1.ports.0.port") == "webhook"
     (configurations,) = objects[f"ClusterRole/{WEBHOOK}"]["rules"]
     (secrets,) = objects[f"Role/{WEBHOOK}"]["rules"]
-    (restarts,) = objects[f"Role/{WEBHOOK}-restarts"]["rules"]
-    assert configurations["resourceNames"] == [NAME]
+    (targets,) = objects[f"Role/{WEBHOOK}-targets"]["rules"]
+    assert configurations["resourceNames"] == [WEBHOOK]
     assert secrets["resourceNames"] == [WEBHOOK]
-    assert secrets["verbs"] == ["get", "create", "patch"]
-    assert (restarts["resources"], restarts["verbs"]) == (["pods"], ["delete"])
-    assert objects[f"Role/{WEBHOOK}-restarts"]["metadata"]["namespace"] == "kube-system"
+    assert secrets["verbs"] == ["get", "create", "patch", "delete"]
+    assert targets["resourceNames"] == ["ippolicy-targets-aws-node"]
+    assert targets["verbs"] == ["get", "patch", "delete"]
+    assert objects[f"Role/{WEBHOOK}-targets"]["metadata"]["namespace"] == "kube-system"
 
 
 def test_with_cert_manager_the_operator_only_reads_its_certificate(helm: Helm) -> None:

@@ -34,6 +34,7 @@ harmful change is asked for nothing but the first.
 
 from __future__ import annotations
 
+from ippolicy.decide.gates.birth import birth_gate
 from ippolicy.decide.gates.brake import brake_gate
 from ippolicy.decide.gates.facts import facts_gate, unread
 from ippolicy.decide.gates.ladder import climb, ladder_gate
@@ -51,6 +52,7 @@ __all__ = [
     "Limits",
     "Pressure",
     "Stop",
+    "birth_gate",
     "brake_gate",
     "climb",
     "cooldown_gate",
