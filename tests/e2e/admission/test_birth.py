@@ -59,7 +59,6 @@ class Birth:
 
     plane: ControlPlane
     api: client.ApiClient
-    operator: client.ApiClient
     server: WebhookServer
     keeper: WebhookKeeper
 
@@ -85,7 +84,7 @@ class Birth:
 
     def delete_pod(self, name: str) -> None:
         """As the kubelet ends it: there is none here to do so."""
-        core = client.CoreV1Api(self.operator)
+        core = client.CoreV1Api(self.api)
         core.delete_namespaced_pod(name, NAMESPACE, grace_period_seconds=0)
 
 
@@ -108,7 +107,7 @@ async def birth(plane: ControlPlane) -> AsyncIterator[Birth]:
         await first.look([NAMESPACE], leading=True)
         keeper = WebhookKeeper(server, objects, Service(NAMESPACE, WEBHOOK, server.port))
         await keeper.look([NAMESPACE], leading=True)
-        made = Birth(plane, admin, operator, server, keeper)
+        made = Birth(plane, admin, server, keeper)
         until(lambda: heard_of(core, server), within_s=SETTLED_S)
         body = daemon_set(**TEMPLATE)
         body["spec"]["template"]["spec"]["hostNetwork"] = True
