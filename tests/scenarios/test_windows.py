@@ -32,6 +32,6 @@ def test_a_change_waits_for_the_window_that_the_condition_names(world: World) ->
         wait_until_applied(sandbox)
         assert sandbox.daemonset_generation() == generation + 1
         # Pods that a rollout has just restarted are nothing to warn of.
-        assert "LadderChanged" not in described(sandbox)
+        assert "LadderChanged GrowOnly" not in described(sandbox)
         assert "CoverageLow" not in described(sandbox)
         assert "aws-node pods could be read" not in described(sandbox)

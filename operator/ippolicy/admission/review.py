@@ -7,6 +7,8 @@ from typing import Any
 
 import msgspec
 
+from ippolicy.kube import UNREADABLE
+
 API_VERSION = "admission.k8s.io/v1"
 KIND = "AdmissionReview"
 
@@ -169,7 +171,7 @@ def read_review(body: bytes) -> Review | None:
     """The review in a request's body; None where it is none of the version that is known."""
     try:
         review = _REVIEW.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return None
     known = (review.apiVersion, review.kind) == (API_VERSION, KIND)
     return review if known and review.request.uid else None
@@ -179,5 +181,5 @@ def read_pod(raw: msgspec.Raw) -> Pod | None:
     """The pod of a request; None where it cannot be one."""
     try:
         return _POD.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return None
