@@ -207,9 +207,10 @@ class ControlPlane:
         return path
 
     def _api_server_is_ready(self) -> bool:
-        if not self._ca.exists():
+        try:
+            trust = ssl.create_default_context(cafile=self._ca)
+        except OSError:  # not there yet, or not whole
             return False
-        trust = ssl.create_default_context(cafile=self._ca)
         address = self.url.removeprefix("https://")
         connection = http.client.HTTPSConnection(address, timeout=2, context=trust)
         try:
