@@ -10,7 +10,7 @@ import yaml
 
 from ippolicy.account import metrics
 from ippolicy.api import problems
-from ippolicy.api.status import SubnetStatus
+from ippolicy.api.subnet_status import SubnetStatus
 from ippolicy.facts import Holder
 from ippolicy.facts.subnets import SubnetSplit
 

@@ -191,7 +191,7 @@ def test_one_that_is_not_base64_is_damaged(kept: Kept, monkeypatch: pytest.Monke
         {"binaryData": "text"},
     ]
     for answer in answers:
-        monkeypatch.setattr("ippolicy.act.checkpoints.send", lambda *_, said=answer: said)
+        monkeypatch.setattr("ippolicy.act.checkpoints.find", lambda *_, said=answer: said)
         with pytest.raises(CorruptCheckpoint):
             kept.store.read(kept.ref)
 

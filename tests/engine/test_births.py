@@ -13,9 +13,9 @@ import builders
 from decided import story
 from engine_fakes import REF, raw_policy
 from ippolicy.account.exporter import Exporter
+from ippolicy.act.beside import StoredText, TextStore
 from ippolicy.act.outcome import OutcomeKind
 from ippolicy.act.requests import CallFailed
-from ippolicy.act.tables import StoredTable, TableStore
 from ippolicy.admission import Tables, Verdict, WebhookServer
 from ippolicy.api import IPPolicy
 from ippolicy.decide.decision import decide
@@ -35,18 +35,18 @@ class FakeStore:
     """Tables as the cluster would keep them; `failing` is raised by every call."""
 
     def __init__(self) -> None:
-        self.kept: dict[DaemonSetRef, StoredTable] = {}
+        self.kept: dict[DaemonSetRef, StoredText] = {}
         self.failing: ActError | None = None
 
-    def read(self, ref: DaemonSetRef) -> StoredTable | None:
+    def read(self, ref: DaemonSetRef) -> StoredText | None:
         self._answer()
         return self.kept.get(ref)
 
-    def write(self, ref: DaemonSetRef, text: str, *, over: StoredTable | None) -> StoredTable:
+    def write(self, ref: DaemonSetRef, text: str, *, over: StoredText | None) -> StoredText:
         self._answer()
         assert over == self.kept.get(ref)
         version = str(int(over.resource_version) + 1 if over else 1)
-        self.kept[ref] = StoredTable(text, "uid", version)
+        self.kept[ref] = StoredText(text, "uid", version)
         return self.kept[ref]
 
     def delete(self, ref: DaemonSetRef) -> None:
@@ -89,7 +89,7 @@ def made(store: FakeStore | None = None) -> Rig:
     server = SimpleNamespace(tables=Tables(), running=True, counts=counts)
     exporter = Exporter()
     webhook = Webhook(
-        cast("TableStore", store),
+        cast("TextStore", store),
         cast("WebhookServer", server),
         cast("WebhookKeeper", keeper),
         LivePlaces({"node-0": builders.node(0, labels={"pool": "b"})}.get),
@@ -172,7 +172,7 @@ async def test_a_table_that_cannot_be_read_now_stays_in_force(
 async def test_what_is_no_table_is_written_anew(
     rig: Rig, decision: Decision, snapshot: Snapshot
 ) -> None:
-    rig.store.kept[REF] = StoredTable("{}", "uid", "7")
+    rig.store.kept[REF] = StoredText("{}", "uid", "7")
     await rig.births.see([STANDING])
     assert rig.server.tables.of(*_of(REF)) is None
     assert rig.births.settle(POLICY, decision, snapshot, None).verdict is Decided.CHANGE

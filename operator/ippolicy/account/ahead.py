@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from ippolicy.account.view import View
 from ippolicy.account.words import one_line, timestamp
-from ippolicy.api.status import (
+from ippolicy.api.subnet_status import (
     BrakeStatus,
     CheckStatus,
     DeadEndStatus,

@@ -11,7 +11,7 @@ from ippolicy.account.view import View
 from ippolicy.account.words import one_line, percent, span, timestamp
 from ippolicy.act.outcome import Outcome, OutcomeKind
 from ippolicy.api import EnvKey
-from ippolicy.api.status import (
+from ippolicy.api.change_status import (
     ChangeStatus,
     ForecastStatus,
     MeasuredStatus,

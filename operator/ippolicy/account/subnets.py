@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ippolicy.account.ahead import exhausted_at, forecasts, headroom_of
 from ippolicy.account.words import percent, timestamp
-from ippolicy.api.status import RoomStatus, SplitStatus, SubnetStatus
+from ippolicy.api.subnet_status import RoomStatus, SplitStatus, SubnetStatus
 from ippolicy.decide.subnets.ahead import Ahead
 from ippolicy.decide.subnets.room import rooms
 from ippolicy.decide.subnets.split import splits

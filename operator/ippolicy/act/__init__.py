@@ -11,7 +11,8 @@
     document.py   a record as the JSON that is kept on the cluster
     guards.py     what is checked again right before a write, and known after one that failed
     requests.py   one request to the API server, with its errors in our own words
-    records.py    the ConfigMap that a record lives in
+    beside.py     a text in a ConfigMap beside each DaemonSet, written on the version that was read
+    records.py    the record of a DaemonSet, kept so; tables.py its targets by group
     daemonset.py  reading and writing the DaemonSet
     eks/          the EKS add-on: its configuration values, its holders, its API
     writers/      the two ways to write, behind one interface, and how far an update has come

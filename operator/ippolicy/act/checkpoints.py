@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from ippolicy.act.requests import CallFailed, send
+from ippolicy.act.beside import labels_of
+from ippolicy.act.requests import find, send
 from ippolicy.api import API_VERSION, KIND, IPPolicy
 from ippolicy.decide.checkpoint import Checkpoint, decode, encode
 from ippolicy.decide.signals import Noted
@@ -32,10 +33,7 @@ if TYPE_CHECKING:
 DATA_KEY = "demand"
 SUBNETS_KEY = "subnets"
 SIGNALS_KEY = "signals"
-LABELS = {
-    "app.kubernetes.io/managed-by": FIELD_MANAGER,
-    "app.kubernetes.io/component": "checkpoint-of-demand",
-}
+LABELS = labels_of("checkpoint-of-demand")
 _NAME_PREFIX = "ippolicy-checkpoint-"
 
 
@@ -168,31 +166,21 @@ class CheckpointStore:
         return _data(raw, key)
 
     def _read(self, ref: DaemonSetRef) -> dict[str, Any] | None:
-        try:
-            raw: dict[str, Any] = send(
-                f"read {_named(ref)}",
-                self._api.read_namespaced_config_map,
-                checkpoint_name(ref),
-                ref.namespace,
-            )
-        except CallFailed as error:
-            if error.status == 404:
-                return None
-            raise
-        return raw
+        return find(
+            f"read {_named(ref)}",
+            self._api.read_namespaced_config_map,
+            checkpoint_name(ref),
+            ref.namespace,
+        )
 
     def delete(self, ref: DaemonSetRef) -> None:
         """Remove what is kept; where nothing is, that is no error."""
-        try:
-            send(
-                f"delete {_named(ref)}",
-                self._api.delete_namespaced_config_map,
-                checkpoint_name(ref),
-                ref.namespace,
-            )
-        except CallFailed as error:
-            if error.status != 404:
-                raise
+        find(
+            f"delete {_named(ref)}",
+            self._api.delete_namespaced_config_map,
+            checkpoint_name(ref),
+            ref.namespace,
+        )
 
 
 def _data(raw: dict[str, Any], key: str) -> bytes:

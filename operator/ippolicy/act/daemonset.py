@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from ippolicy.act.live import Live, read_live
 from ippolicy.act.ownership import conflict_error
-from ippolicy.act.requests import CallFailed, send
+from ippolicy.act.requests import CallFailed, find, send
 from ippolicy.errors import ActError, DaemonSetMissing, FactsChanged, FieldConflict
 from ippolicy.facts import DaemonSetFacts, DaemonSetRef
 from ippolicy.facts.daemonset import CONTAINER, FIELD_MANAGER
@@ -34,17 +34,10 @@ class DaemonSetWriter:
         Raises:
             DaemonSetMissing: there is none of that name.
         """
-        try:
-            raw = send(
-                f"read DaemonSet {ref}",
-                self._api.read_namespaced_daemon_set,
-                ref.name,
-                ref.namespace,
-            )
-        except CallFailed as error:
-            if error.status == 404:
-                raise _missing(ref) from error
-            raise
+        what, call = f"read DaemonSet {ref}", self._api.read_namespaced_daemon_set
+        raw = find(what, call, ref.name, ref.namespace)
+        if raw is None:
+            raise _missing(ref)
         return self._live(ref, raw)
 
     def apply(

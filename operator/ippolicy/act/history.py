@@ -124,7 +124,7 @@ def advance(record: Record, facts: DaemonSetFacts, *, now_s: float) -> Record:
     if not _in_force(change, facts):
         return _closed(record, now_s)
     if facts.rollout.complete(change.generation):
-        return _with_last(record, phase=ChangePhase.COMPLETE, completed_at_s=now_s)
+        return with_last(record, phase=ChangePhase.COMPLETE, completed_at_s=now_s)
     return record
 
 
@@ -155,7 +155,7 @@ def handed_over(record: Record, now_s: float) -> Record:
     change = record.last_change
     if change is not None:
         ended_at_s = change.completed_at_s or now_s
-        record = _with_last(record, phase=ChangePhase.SUPERSEDED, completed_at_s=ended_at_s)
+        record = with_last(record, phase=ChangePhase.SUPERSEDED, completed_at_s=ended_at_s)
     return replace(record, originals={}, max_unavailable=None)
 
 
@@ -169,7 +169,7 @@ def _closed(record: Record, now_s: float) -> Record:
     change = record.last_change
     if change is None or change.phase is not ChangePhase.ROLLING:
         return record
-    return _with_last(record, phase=ChangePhase.SUPERSEDED, completed_at_s=now_s)
+    return with_last(record, phase=ChangePhase.SUPERSEDED, completed_at_s=now_s)
 
 
 def _arrived(change: Change, live: Live) -> bool:
@@ -194,6 +194,7 @@ def _value(facts: DaemonSetFacts, key: str) -> str | None:
     return entry.value if entry else None
 
 
-def _with_last(record: Record, **fields: object) -> Record:
+def with_last(record: Record, **fields: object) -> Record:
+    """The record with these fields of its last change set."""
     last = replace(record.changes[-1], **fields)  # type: ignore[arg-type]  # names are Change's own
     return replace(record, changes=(*record.changes[:-1], last))

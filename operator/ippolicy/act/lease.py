@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from ippolicy.act.requests import CallFailed, send
+from ippolicy.act.requests import find, send
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
@@ -43,14 +43,9 @@ class LeaseStore:
 
     def read(self) -> LeaseState | None:
         """The Lease as it is; None where there is none. Raises CallFailed."""
-        try:
-            found = send(
-                f"read {self}", self._api.read_namespaced_lease, self._name, self._namespace
-            )
-        except CallFailed as error:
-            if error.status == 404:
-                return None
-            raise
+        found = find(f"read {self}", self._api.read_namespaced_lease, self._name, self._namespace)
+        if found is None:
+            return None
         spec = found.get("spec") or {}
         return LeaseState(
             holder=str(spec.get("holderIdentity") or ""),

@@ -1,25 +1,17 @@
-"""The ConfigMap that a record lives in: one beside each DaemonSet, written whole or not at all.
-
-Being on the cluster it outlives the operator, the policy and its status. Each write names the
-version that was read, so of two writers one is refused.
-"""
+"""The record of a DaemonSet, in a ConfigMap beside it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
+from ippolicy.act.beside import StoredText, TextStore, labels_of
 from ippolicy.act.document import read_document, write_document
-from ippolicy.act.requests import CallFailed, send
-from ippolicy.errors import FactsChanged, RecordUnreadable
+from ippolicy.errors import RecordUnreadable
 from ippolicy.facts import DaemonSetRef, Record
-from ippolicy.facts.daemonset import FIELD_MANAGER
 
 DATA_KEY = "record.json"
-LABELS = {
-    "app.kubernetes.io/managed-by": FIELD_MANAGER,
-    "app.kubernetes.io/component": "record-of-originals",
-}
+LABELS = labels_of("record-of-originals")
 _NAME_PREFIX = "ippolicy-record-"
 
 
@@ -30,11 +22,10 @@ def record_name(ref: DaemonSetRef) -> str:
 
 @dataclass(frozen=True, slots=True)
 class StoredRecord:
-    """A record, and the version of the ConfigMap that it was read from or written to."""
+    """A record, and the text that it was read from or written as."""
 
     record: Record
-    uid: str
-    resource_version: str
+    stored: StoredText
 
 
 class RecordStore:
@@ -42,7 +33,7 @@ class RecordStore:
 
     def __init__(self, core_api: Any) -> None:
         """`core_api` is a `kubernetes.client.CoreV1Api`."""
-        self._api = core_api
+        self._texts = TextStore(core_api, name_of=record_name, labels=LABELS, data_key=DATA_KEY)
 
     def read(self, ref: DaemonSetRef) -> StoredRecord | None:
         """The record of a DaemonSet, or None when nothing was ever changed.
@@ -50,18 +41,8 @@ class RecordStore:
         Raises:
             RecordUnreadable: it is there, and not what was written.
         """
-        try:
-            raw = send(
-                f"read {self._named(ref)}",
-                self._api.read_namespaced_config_map,
-                record_name(ref),
-                ref.namespace,
-            )
-        except CallFailed as error:
-            if error.status == 404:
-                return None
-            raise
-        return self._stored(ref, raw)
+        stored = self._texts.read(ref)
+        return None if stored is None else self._understood(ref, stored)
 
     def write(
         self, ref: DaemonSetRef, record: Record, *, over: StoredRecord | None
@@ -71,31 +52,9 @@ class RecordStore:
         Raises:
             FactsChanged: the record on the cluster is no longer `over`.
         """
-        body: dict[str, Any] = {
-            "metadata": {"labels": LABELS},
-            "data": {DATA_KEY: write_document(record)},
-        }
-        if over is None:
-            body |= {"apiVersion": "v1", "kind": "ConfigMap"}
-            body["metadata"]["name"] = record_name(ref)
-            raw = send(
-                f"create {self._named(ref)}",
-                self._api.create_namespaced_config_map,
-                ref.namespace,
-                body,
-                field_manager=FIELD_MANAGER,
-            )
-        else:
-            body["metadata"] |= {"uid": over.uid, "resourceVersion": over.resource_version}
-            raw = self._send_for_stored(
-                ref,
-                f"write {self._named(ref)}",
-                self._api.patch_namespaced_config_map,
-                body,
-                field_manager=FIELD_MANAGER,
-                _content_type="application/merge-patch+json",
-            )
-        return self._stored(ref, raw)
+        former = over.stored if over is not None else None
+        stored = self._texts.write(ref, write_document(record), over=former)
+        return self._understood(ref, stored)
 
     def delete(self, ref: DaemonSetRef, stored: StoredRecord) -> None:
         """Remove a record; one that is gone already is no error.
@@ -103,44 +62,13 @@ class RecordStore:
         Raises:
             FactsChanged: the record on the cluster is no longer `stored`.
         """
-        body = {
-            "preconditions": {"uid": stored.uid, "resourceVersion": stored.resource_version},
-        }
-        try:
-            send(
-                f"delete {self._named(ref)}",
-                self._api.delete_namespaced_config_map,
-                record_name(ref),
-                ref.namespace,
-                body=body,
-            )
-        except CallFailed as error:
-            if error.status != 404:
-                raise
+        self._texts.delete(ref, only=stored.stored)
 
-    def _send_for_stored(
-        self, ref: DaemonSetRef, what: str, call: Any, body: dict[str, Any], **kwargs: Any
-    ) -> dict[str, Any]:
+    def _understood(self, ref: DaemonSetRef, stored: StoredText) -> StoredRecord:
         try:
-            return send(what, call, record_name(ref), ref.namespace, body, **kwargs)
-        except CallFailed as error:
-            if error.status == 404:
-                raise FactsChanged(f"{what}: somebody removed it: it is made anew") from error
-            raise
-
-    def _stored(self, ref: DaemonSetRef, raw: dict[str, Any]) -> StoredRecord:
-        data, metadata = raw.get("data"), raw.get("metadata")
-        if not isinstance(metadata, dict):
-            raise CallFailed(f"{self._named(ref)}: the answer is not a ConfigMap")
-        try:
-            record = read_document(data.get(DATA_KEY, "") if isinstance(data, dict) else "")
+            return StoredRecord(read_document(stored.text), stored)
         except ValueError as error:
             raise RecordUnreadable(
-                f"{self._named(ref)} cannot be read: {error}: put it right, or delete it to take "
-                "the values in force now as the originals"
+                f"{self._texts.named(ref)} cannot be read: {error}: put it right, or delete it to "
+                "take the values in force now as the originals"
             ) from error
-        return StoredRecord(record, metadata.get("uid", ""), metadata.get("resourceVersion", ""))
-
-    @staticmethod
-    def _named(ref: DaemonSetRef) -> str:
-        return f"ConfigMap {ref.namespace}/{record_name(ref)}"

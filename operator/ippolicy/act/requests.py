@@ -87,6 +87,16 @@ def send(what: str, call: Callable[..., Any], *args: Any, **kwargs: Any) -> dict
     return body
 
 
+def find(what: str, call: Callable[..., Any], *args: Any, **kwargs: Any) -> dict[str, Any] | None:
+    """The same as `send` for what may not be there: None on 404."""
+    try:
+        return send(what, call, *args, **kwargs)
+    except CallFailed as error:
+        if error.status == 404:
+            return None
+        raise
+
+
 def _explain(what: str, error: ApiException) -> ActError:
     status = error.status or None
     answer = _status_object(error.body)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ippolicy.act.requests import CallFailed, send
+from ippolicy.act.requests import find, send
 from ippolicy.errors import CertificatesUnreadable
 from ippolicy.facts.daemonset import FIELD_MANAGER
 
@@ -50,7 +50,7 @@ class WebhookObjects:
         Raises:
             CertificatesUnreadable: its data is no base64.
         """
-        raw = _found(
+        raw = find(
             f"read {self._named}",
             self._core.read_namespaced_secret,
             self._secret,
@@ -93,7 +93,7 @@ class WebhookObjects:
 
     def delete_secret(self) -> None:
         """Take the Secret away; one that is gone already is no error."""
-        _found(
+        find(
             f"delete {self._named}",
             self._core.delete_namespaced_secret,
             self._secret,
@@ -102,7 +102,7 @@ class WebhookObjects:
 
     def read_configuration(self) -> dict[str, Any] | None:
         """The configuration as it is, None where there is none."""
-        return _found(
+        return find(
             f"read {self._configured}",
             self._admission.read_mutating_webhook_configuration,
             self.configuration,
@@ -122,7 +122,7 @@ class WebhookObjects:
 
     def delete_configuration(self) -> None:
         """Take the configuration away; one that is gone already is no error."""
-        _found(
+        find(
             f"delete {self._configured}",
             self._admission.delete_mutating_webhook_configuration,
             self.configuration,
@@ -135,12 +135,3 @@ class WebhookObjects:
     @property
     def _configured(self) -> str:
         return f"MutatingWebhookConfiguration {self.configuration}"
-
-
-def _found(what: str, call: Callable[..., Any], *args: str) -> dict[str, Any] | None:
-    try:
-        return send(what, call, *args)
-    except CallFailed as error:
-        if error.status == 404:
-            return None
-        raise

@@ -1,14 +1,17 @@
-"""Durations and shares as the policy writes them: text with a meaning, kept as it was written."""
+"""Durations, shares and moments as a policy has them: text with a meaning, kept as written."""
 
 from __future__ import annotations
 
 import re
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import PydanticCustomError, core_schema
 
 from ippolicy.errors import InvalidPolicy
+
+Timestamp = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+"""A moment as Kubernetes writes it: 2026-11-22T16:49:00Z."""
 
 # At most six digits a part and sixteen characters in all: no text that fits can overflow the
 # nanoseconds that Go, and so the API server's CEL, counts durations in.

@@ -14,9 +14,10 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from ippolicy.account.exporter import Exporter
+from ippolicy.act.beside import StoredText, TextStore
 from ippolicy.act.outcome import Outcome, OutcomeKind, outcome_of
 from ippolicy.act.requests import CallFailed
-from ippolicy.act.tables import StoredTable, TableStore, table_name
+from ippolicy.act.tables import table_name
 from ippolicy.admission import NodePlace, PolicyTable, Verdict, WebhookServer
 from ippolicy.admission.certificates import LOOK_S
 from ippolicy.admission.document import read_table, write_table
@@ -65,7 +66,7 @@ class LivePlaces:
 class Webhook:
     """The parts of a webhook that is turned on; `listed` says whether all policies are known."""
 
-    store: TableStore
+    store: TextStore
     server: WebhookServer
     keeper: WebhookKeeper
     places: LivePlaces
@@ -94,7 +95,7 @@ class Births:
         self._webhook = webhook
         self._exporter = exporter
         self._clock = clock
-        self._stored: dict[DaemonSetRef, StoredTable] = {}
+        self._stored: dict[DaemonSetRef, StoredText] = {}
         self._tables: dict[DaemonSetRef, PolicyTable] = {}
         self._looked = _Looked()
         self._problem = ""
@@ -234,7 +235,7 @@ class Births:
             former=self._tables.get(ref),
         )
 
-    def _take(self, ref: DaemonSetRef, stored: StoredTable | None) -> None:
+    def _take(self, ref: DaemonSetRef, stored: StoredText | None) -> None:
         if stored is None:
             self._stored.pop(ref, None)
             self._tables.pop(ref, None)

@@ -19,7 +19,7 @@ from ippolicy.act.actor import Actor
 from ippolicy.act.checkpoints import CheckpointStore
 from ippolicy.act.eks.client import EksClient
 from ippolicy.act.lease import LeaseStore
-from ippolicy.act.tables import TableStore
+from ippolicy.act.tables import table_store
 from ippolicy.act.webhook import WebhookObjects
 from ippolicy.admission import Tables, WebhookServer
 from ippolicy.admission.configuration import Service
@@ -146,7 +146,7 @@ class Operator:
             cert_manager=settings.webhook_certificates == "cert-manager",
         )
         listed = self._all_listed
-        return Births(Webhook(TableStore(client), server, keeper, places, listed), exporter)
+        return Births(Webhook(table_store(client), server, keeper, places, listed), exporter)
 
     def _all_listed(self) -> bool:
         return self._policies.synced.is_set()

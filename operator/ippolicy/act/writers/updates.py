@@ -12,7 +12,6 @@ undone, no update id ──former values sent, once──> update id ──ended
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 from ippolicy.act import history
 from ippolicy.act.eks.client import Addon, AddonApi, Resolve, Update
@@ -75,7 +74,7 @@ class Left:
 
 def accepted(record: Record, update_id: str) -> Record:
     """The record once EKS has taken its last change as an update."""
-    return _last(record, update_id=update_id)
+    return history.with_last(record, update_id=update_id)
 
 
 def failed_just_now(record: Record, before: Change | None) -> str:
@@ -155,14 +154,11 @@ def _kept(live: Live, wanted: Mapping[str, str | None]) -> str:
 
 def _undone(record: Record, why: str) -> Record:
     undone = f"{UPDATE_FAILED}: {why}"
-    return _last(record, phase=ChangePhase.INTENDED, update_id="", undone=undone)
+    return history.with_last(record, phase=ChangePhase.INTENDED, update_id="", undone=undone)
 
 
 def _given_up(record: Record, more: str, now_s: float) -> Record:
     undone = record.changes[-1].undone + more
-    return _last(record, phase=ChangePhase.SUPERSEDED, undone=undone, completed_at_s=now_s)
-
-
-def _last(record: Record, **fields: object) -> Record:
-    last = replace(record.changes[-1], **fields)  # type: ignore[arg-type]  # names are Change's own
-    return replace(record, changes=(*record.changes[:-1], last))
+    return history.with_last(
+        record, phase=ChangePhase.SUPERSEDED, undone=undone, completed_at_s=now_s
+    )
