@@ -16,7 +16,7 @@ from ippolicy.account.metric import Kind
 from ippolicy.account.view import View
 from ippolicy.act.checkpoints import CheckpointState
 from ippolicy.act.outcome import OutcomeKind
-from ippolicy.admission.progress import GroupProgress, State
+from ippolicy.decide.births.progress import GroupProgress, State
 from ippolicy.facts import EnvEntry, Ledger, PoolCounters, PoolFacts, SourceName, SourceState
 from views import (
     NOW_S,
@@ -72,6 +72,8 @@ def a_busy_exporter() -> Exporter:
     )
     exporter = an_exporter(view)
     exporter.answered("Mutated", times=2)
+    exporter.restarted("default", "blue")
+    exporter.tried("default", "blue", "TrialBegun")
     exporter.checkpointed("default", "Written")
     exporter.decided("default", "TargetsInPlace")
     exporter.acted("default", OutcomeKind.WRITTEN)

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ippolicy.admission import GroupTargets, NodePlace, Tables, Verdict, answer
+from ippolicy.admission import Tables, Verdict, answer
 from ippolicy.admission.review import read_review
+from ippolicy.decide.births.table import GroupTargets, NodePlace
 from ippolicy.decide.safe_env import TARGET_KEYS
 from ippolicy.errors import EntryPointRefused
 from ippolicy.ipamd import PoolSettings, WarmTargets, check_entry_point

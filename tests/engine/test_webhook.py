@@ -14,9 +14,10 @@ from cryptography import x509
 from kubernetes import client
 
 from ippolicy.act.webhook import WebhookObjects
-from ippolicy.admission import PolicyTable, Tables, Verdict, WebhookServer
+from ippolicy.admission import Tables, Verdict, WebhookServer
 from ippolicy.admission.certificates import read_keyring, renewed
 from ippolicy.admission.configuration import Service, published_bundle
+from ippolicy.decide.births.table import PolicyTable
 from ippolicy.engine.webhook import WebhookKeeper
 from ippolicy.errors import ActError
 from ippolicy.facts import DaemonSetRef

@@ -25,12 +25,12 @@ from ippolicy.act.checkpoints import CheckpointStore
 from ippolicy.act.document import write_document
 from ippolicy.act.records import RecordStore
 from ippolicy.admission import answer
-from ippolicy.admission.document import read_table, write_table
 from ippolicy.admission.review import read_review
 from ippolicy.api import API_VERSION, KIND, IPPolicy
 from ippolicy.cli.plan import read_policy
 from ippolicy.cli.traces import read_trace
 from ippolicy.decide import bundle
+from ippolicy.decide.births.document import read_table, write_table
 from ippolicy.decide.checkpoint import decode, encode, framed, unframed
 from ippolicy.decide.signals import SignalHistory
 from ippolicy.decide.signals_kept import pack as pack_signals

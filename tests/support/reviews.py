@@ -7,8 +7,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ippolicy.admission import Answer, GroupTargets, NodePlace, PolicyTable, Tables, answer
+from ippolicy.admission import Answer, Tables, answer
 from ippolicy.admission.review import read_review
+from ippolicy.decide.births.table import GroupTargets, NodePlace, PolicyTable
 from ippolicy.facts import DaemonSetRef
 from ippolicy.ipamd import WarmTargets
 from ippolicy.sandbox.kube.patch import json_patch

@@ -29,9 +29,9 @@ from ippolicy.account.reasons import DECISION_REASONS
 from ippolicy.account.view import View
 from ippolicy.account.words import MESSAGE_LENGTH, env_text, one_line, span, timestamp
 from ippolicy.act.outcome import OutcomeKind
-from ippolicy.admission.progress import told
 from ippolicy.api import PAUSED_ANNOTATION, Method
 from ippolicy.api.status import Condition
+from ippolicy.decide.births.progress import told
 from ippolicy.decide.proof import MOST_WRONG
 from ippolicy.decide.types import Reason
 
@@ -152,7 +152,8 @@ def _progressing(view: View) -> _Finding:
         have, total = told(view.births)
         if have < total:
             message = (
-                f"{have} of {total} nodes have the targets of their group; no aws-node is restarted"
+                f"{have} of {total} nodes have the targets of their group; a node is restarted "
+                "where that repays"
             )
             return _Finding("True", Reason.AT_BIRTH.value, message)
         return _Finding("False", "Idle", "no change is under way")

@@ -64,6 +64,31 @@ def rolled_back(after: str, undone: str) -> Event:
     return _warning("RolledBack", f"back to {after}: {undone}")
 
 
+def trial_begun(group: str, text: str) -> Event:
+    """A few nodes of a group try new targets, held against the others of it."""
+    return _normal("TrialBegun", f"group {group}: {text}")
+
+
+def trial_widened(group: str, text: str) -> Event:
+    """More nodes of a group try targets that did no harm to the first."""
+    return _normal("TrialWidened", f"group {group}: {text}")
+
+
+def targets_promoted(group: str, text: str) -> Event:
+    """New nodes of a group are born with what was tried, running ones follow where it repays."""
+    return _normal("TargetsPromoted", f"group {group}: {text}")
+
+
+def targets_proven(group: str, text: str) -> Event:
+    """What a group tried is its own now: no guard tripped."""
+    return _normal("TargetsProven", f"group {group}: {text}")
+
+
+def trial_refused(group: str, text: str) -> Event:
+    """A guard found what a group tries harmful: those who try go back to what was before."""
+    return _warning("TrialRefused", f"group {group}: {text}")
+
+
 def originals_restored(message: str) -> Event:
     """The policy goes, and what stood in the env before it is back."""
     return _normal("OriginalsRestored", message)
@@ -169,6 +194,11 @@ CATALOGUE: tuple[Callable[..., Event], ...] = (
     change_complete,
     change_measured,
     rolled_back,
+    trial_begun,
+    trial_widened,
+    targets_promoted,
+    targets_proven,
+    trial_refused,
     originals_restored,
     originals_retained,
     restore_failed,

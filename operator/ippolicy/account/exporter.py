@@ -113,6 +113,14 @@ class Exporter(Collector):
         """The webhook answered about new pods."""
         self._count(metrics.ANSWERS, verdict, times=times)
 
+    def restarted(self, policy: str, group: str) -> None:
+        """An aws-node was told to go, so that another is born with other targets."""
+        self._count(metrics.AGENT_RESTARTS, policy, group)
+
+    def tried(self, policy: str, group: str, step: str) -> None:
+        """The trial of targets by a group went a step on."""
+        self._count(metrics.TRIALS, policy, group, step)
+
     def looped(self, duration_s: float) -> None:
         """A pass over all policies took `duration_s`."""
         with self._lock:
@@ -128,7 +136,7 @@ class Exporter(Collector):
         gone = [
             (metric, labels)
             for metric, labels in self._counters
-            if metric.labels == ("policy", "group")
+            if metric.labels[:2] == ("policy", "group")
             and labels[0] == policy
             and labels[1] not in groups
         ]

@@ -294,6 +294,16 @@ BORN_NODES = gauge(
 ANSWERS = counter(
     "webhook_answers", "answers", "Answers about new aws-node pods, by verdict.", "verdict"
 )
+AGENT_RESTARTS = counter(
+    "agent_restarts",
+    "restarts",
+    "aws-node pods that were deleted so that they are born with the targets of their group.",
+    "policy",
+    "group",
+)
+TRIALS = counter(
+    "trials", "steps", "Steps of trials of targets by a node group.", "policy", "group", "step"
+)
 LEADER = gauge(
     "leader", "1 or 0", "Whether this operator is the one that acts. Of all, one has 1 at most."
 )

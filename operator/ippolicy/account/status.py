@@ -15,7 +15,6 @@ from ippolicy.account.subnets import MAX_SUBNETS, subnet_statuses, tightest_firs
 from ippolicy.account.view import View
 from ippolicy.account.words import env_text, one_line, percent, shown_targets, span, timestamp
 from ippolicy.account.writer import writer_status
-from ippolicy.admission.progress import GroupProgress, State
 from ippolicy.api import EnvKey
 from ippolicy.api.status import (
     BirthStatus,
@@ -31,6 +30,7 @@ from ippolicy.api.status import (
     Setting,
     Totals,
 )
+from ippolicy.decide.births.progress import GroupProgress, State
 from ippolicy.decide.trust import Ladder
 from ippolicy.decide.types import DayPlan, Decision, GroupAdvice, Prediction, Recommendation
 from ippolicy.facts import DaemonSetFacts, EnvEntry, Snapshot, manager_kind

@@ -14,8 +14,9 @@ from ippolicy.account.view import View
 from ippolicy.account.words import env_text
 from ippolicy.act.checkpoints import CheckpointTrouble
 from ippolicy.act.outcome import OutcomeKind
+from ippolicy.decide.births.roll import Step
 from ippolicy.decide.drift import Drift
-from ippolicy.decide.trust import Step
+from ippolicy.decide.trust import Step as Trust
 from ippolicy.decide.types import Decision
 from ippolicy.facts import Change, ChangeKind, ChangePhase
 
@@ -24,6 +25,13 @@ _OWN_EVENT = {
     "EnvUnreadable": events.env_unreadable,
     "WriteFailed": events.write_failed,
     "RecordUnreadable": events.write_failed,
+}
+_TRIAL_EVENT = {
+    Step.BEGUN: events.trial_begun,
+    Step.WIDENED: events.trial_widened,
+    Step.PROMOTED: events.targets_promoted,
+    Step.PROVEN: events.targets_proven,
+    Step.REFUSED: events.trial_refused,
 }
 
 
@@ -38,6 +46,7 @@ def transitions(
     return (
         *_recommendation(view, before),
         *_change(view, before),
+        *_trials(view),
         *_drift(view, before),
         *_conflict(view),
         *_faults(view, before, after),
@@ -68,6 +77,11 @@ def _change(view: View, before: Mapping[str, Any]) -> Iterator[Event]:
     if _status(before, "Progressing") == "True":
         took_s = newest.completed_at_s - newest.intended_at_s
         yield events.change_complete(_after(newest), took_s, predicted_text(newest))
+
+
+def _trials(view: View) -> Iterator[Event]:
+    for one in view.news:
+        yield _TRIAL_EVENT[one.step](one.group, one.text)
 
 
 def _started(change: Change, decision: Decision | None) -> Event:
@@ -136,7 +150,7 @@ def _ladder(view: View, before: Mapping[str, Any]) -> Iterator[Event]:
     ladder = view.ladder
     if ladder is None:
         return
-    was = (before.get("ladder") or {}).get("step", Step.NORMAL.word)
+    was = (before.get("ladder") or {}).get("step", Trust.NORMAL.word)
     if was != ladder.step.word:
         yield events.ladder_changed(ladder.step.word, "; ".join(ladder.causes))
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from ippolicy.act.checkpoints import NO_CHECKPOINT, CheckpointState
 from ippolicy.act.outcome import Outcome
 from ippolicy.act.rollout import RolloutState
-from ippolicy.admission.progress import GroupProgress
 from ippolicy.api import IPPolicy
+from ippolicy.decide.births.progress import GroupProgress
+from ippolicy.decide.births.roll import News
 from ippolicy.decide.drift import Drift, drifts
 from ippolicy.decide.gates import wish_gate
 from ippolicy.decide.method import Way
@@ -31,7 +32,8 @@ class View:
     policy was about before, while its originals are not back yet. `checkpoint` is how the kept
     demand stands. `way` is how a change would reach aws-node, None while no DaemonSet is known.
     `trusted` is how far facts are trusted where the pass came to no decision.
-    `births` is how many nodes of each group have its targets, where a webhook sets them.
+    `births` is how many nodes of each group have its targets, where a webhook sets them, and `news`
+    what this pass published of their trials.
     """
 
     policy: IPPolicy
@@ -48,6 +50,7 @@ class View:
     way: Way | None = None
     trusted: Ladder | None = None
     births: tuple[GroupProgress, ...] = ()
+    news: tuple[News, ...] = ()
 
     @property
     def now_s(self) -> float:

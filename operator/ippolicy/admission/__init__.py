@@ -3,8 +3,7 @@
 `server.WebhookServer` is the way in. From pure to wired:
 
     review.py         what is read of an AdmissionReview
-    tables.py         policy and group -> targets, as one immutable table
-    document.py       a table as the JSON that all operators answer by
+    tables.py         the tables in force; `decide.births` has what is in one
     mutate.py         review and table -> JSON patch, or the reason to let the pod through as it is
     certificates.py   the webhook's own CA and serving certificate, and when which is renewed
     configuration.py  the MutatingWebhookConfiguration
@@ -17,14 +16,11 @@ from __future__ import annotations
 
 from ippolicy.admission.mutate import Answer, Places, Verdict, answer
 from ippolicy.admission.server import WebhookServer
-from ippolicy.admission.tables import GroupTargets, NodePlace, PolicyTable, Tables
+from ippolicy.admission.tables import Tables
 
 __all__ = [
     "Answer",
-    "GroupTargets",
-    "NodePlace",
     "Places",
-    "PolicyTable",
     "Tables",
     "Verdict",
     "WebhookServer",

@@ -39,8 +39,9 @@ from ippolicy.admission.review import (
     Review,
     read_pod,
 )
-from ippolicy.admission.tables import Found, NodePlace, PolicyTable, Tables
+from ippolicy.admission.tables import Tables
 from ippolicy.api import GROUP
+from ippolicy.decide.births.table import Found, NodePlace, PolicyTable
 from ippolicy.decide.safe_env import TARGET_KEYS, check_growth, check_start, check_values
 from ippolicy.errors import ActError, EntryPointRefused
 from ippolicy.facts import DaemonSetRef, EnvEntry

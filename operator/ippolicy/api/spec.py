@@ -288,6 +288,21 @@ class Rollback(Part):
     off."""
 
 
+class Restarts(Part):
+    """How aws-node is restarted node by node, with apply.method Admission."""
+
+    canary: Annotated[Share, SHARE_RULE] = Share("2%")
+    """Share of a node group that tries new targets first, at least one node. The others follow once
+    it was watched for change.rollback.within and did no harm: first a quarter of the group, then
+    new nodes and whoever repays the restart."""
+    at_once: Annotated[Share, SHARE_RULE] = Share("5%")
+    """Share of the nodes of a group, and of a zone, whose aws-node may be restarting at once; at
+    least one."""
+    most: Annotated[Count, Field(ge=1, le=1_000)] = 10
+    """Nodes of a group, and of a zone, whose aws-node may be restarting at once, whatever share of
+    them that is."""
+
+
 class ChangePolicy(Part):
     """When the settings in force may be changed."""
 
@@ -318,6 +333,9 @@ class ChangePolicy(Part):
     growth pass, and the brake; Any lets every such change pass; Never none."""
     rollback: Rollback = Rollback()
     """When a change that does harm is undone by itself."""
+    restarts: Restarts = Restarts()
+    """How aws-node is restarted node by node, with apply.method Admission. Other methods restart it
+    as the update strategy of the DaemonSet says."""
 
 
 class Apply(Part):
@@ -328,8 +346,8 @@ class Apply(Part):
     the env of aws-node by server-side apply. EKSAddon merges the targets into the configuration
     values of the EKS add-on vpc-cni, which then sets them. Admission gives each aws-node pod the
     targets of its node group as it is made, by a webhook (webhook.enabled in the chart), and leaves
-    the DaemonSet as it is: new nodes are right at birth, the others follow as their aws-node is
-    made anew, for none is restarted yet. None writes nothing, and has the status
+    the DaemonSet as it is: new nodes are right at birth, and of the others those are restarted, one
+    by one, for which it pays. None writes nothing, and has the status
     show them ready to be pasted. With another method, what was changed is put back first by the
     former one."""
     take_over: Annotated[

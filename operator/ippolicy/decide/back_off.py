@@ -54,12 +54,12 @@ def held_back(
     for one in record.back_offs if record is not None else ():
         # A wait is never longer than the longest: one that looks so is of a clock that was ahead.
         waits = now_s < one.until_s <= now_s + LONGEST_S
-        if waits and _no_more_generous(env, one.after) and not has_changed(one.basis, basis):
+        if waits and no_more_generous(env, one.after) and not has_changed(one.basis, basis):
             return one
     return None
 
 
-def _no_more_generous(env: Mapping[str, str | None], other: Mapping[str, str | None]) -> bool:
+def no_more_generous(env: Mapping[str, str | None], other: Mapping[str, str | None]) -> bool:
     """Whether no target of `env` is above that of `other`, both setting the same keys."""
     if dict(env) == dict(other):
         return True

@@ -57,13 +57,21 @@ class Watched:
     """What guards look at: the counts before a change and since it.
 
     `short_s` is for how long aws-node pods have been missing, `stuck` what is said of a rollout
-    without progress, empty for none.
+    without progress, empty for none. `against` names what `before` stands for: where some nodes
+    change and others do not, it is these. It says something once it was watched for `least_s`.
     """
 
     before: Counts
     since: Counts
     short_s: float = 0.0
     stuck: str = ""
+    against: str = "before the change"
+    least_s: float = LEAST_BEFORE_S
+
+    @property
+    def known(self) -> bool:
+        """Whether there is anything to hold `since` against."""
+        return self.before.watched_s >= self.least_s
 
 
 def guarded(policy: IPPolicy, change: Change | None, now_s: float) -> bool:
@@ -86,8 +94,10 @@ def trip(policy: IPPolicy, change: Change, rollout: RolloutFacts, watched: Watch
         return None
     found = _stuck(watched) or _not_ready(rollout, watched)
     if found is None and change.reason != Reason.SUBNET_PRESSURE:
-        found = _delayed(policy, change, watched) or _no_addresses(watched)
-    return found or _ec2_errors(watched)
+        limit = policy.spec.objective.delayed_starts_limit
+        expected = change.present.delayed_share if change.present is not None else None
+        found = late_starts(limit, expected, watched) or no_addresses(watched)
+    return found or ec2_errors(watched)
 
 
 def missing(rollout: RolloutFacts) -> int:
@@ -119,13 +129,13 @@ def _not_ready(rollout: RolloutFacts, watched: Watched) -> Trip | None:
     )
 
 
-def _delayed(policy: IPPolicy, change: Change, watched: Watched) -> Trip | None:
+def late_starts(limit: float, expected: float | None, watched: Watched) -> Trip | None:
+    """Whether more starts wait than the `limit` allows and than is usual; `expected` is the share
+    that the model says is usual, for where nobody watched before."""
     before, since = watched.before, watched.since
     if since.late < LEAST_LATE or since.incidents < LEAST_INCIDENTS:
         return None
-    limit = policy.spec.objective.delayed_starts_limit
-    known = _known(before) and before.starts > 0
-    expected = change.present.delayed_share if change.present is not None else None
+    known = watched.known and before.starts > 0
     usual = (before.late_share if known else expected) or 0.0
     if tail(since.late, since.starts, min(1.0, max(limit, usual))) >= ODDS:
         return None
@@ -134,27 +144,29 @@ def _delayed(policy: IPPolicy, change: Change, watched: Watched) -> Trip | None:
     return Trip(
         "DelayedStarts",
         f"{since.late} of {since.starts} starts waited for EC2 ({since.late / since.starts:.1%}), "
-        f"the limit is {limit:.2%}, before the change it was {usual:.2%}",
+        f"the limit is {limit:.2%}, {watched.against} it was {usual:.2%}",
     )
 
 
-def _no_addresses(watched: Watched) -> Trip | None:
+def no_addresses(watched: Watched) -> Trip | None:
+    """Whether tries of the kubelet find no address clearly more often."""
     before, since = watched.before, watched.since
     if since.incidents < LEAST_INCIDENTS:
         return None
-    if not _faster(before, since, before.failed_adds, since.failed_adds, LEAST_FAILED):
+    if not _faster(watched, before.failed_adds, since.failed_adds, LEAST_FAILED):
         return None
     return Trip(
         "NoAddresses",
         f"{since.failed_adds} tries of the kubelet found no address in {since.watched_s:.0f} s, "
-        f"{_rate(since.failed_adds, since):.3g} a minute; before the change it was "
+        f"{_rate(since.failed_adds, since):.3g} a minute; {watched.against} it was "
         f"{_rate(before.failed_adds, before):.3g}",
     )
 
 
-def _ec2_errors(watched: Watched) -> Trip | None:
+def ec2_errors(watched: Watched) -> Trip | None:
+    """Whether EC2 refuses clearly more calls."""
     before, since = watched.before, watched.since
-    if not _faster(before, since, before.errors, since.errors, LEAST_ERRORS):
+    if not _faster(watched, before.errors, since.errors, LEAST_ERRORS):
         return None
     # What grows no faster than the calls themselves is no worse: a rollout makes many.
     if not _more_often(since.errors, since.calls, before.errors, before.calls):
@@ -162,18 +174,15 @@ def _ec2_errors(watched: Watched) -> Trip | None:
     return Trip(
         "EC2Errors",
         f"EC2 refused {since.errors} calls of aws-node in {since.watched_s:.0f} s, "
-        f"{_rate(since.errors, since):.3g} a minute; before the change it was "
+        f"{_rate(since.errors, since):.3g} a minute; {watched.against} it was "
         f"{_rate(before.errors, before):.3g}",
     )
 
 
-def _known(counts: Counts) -> bool:
-    return counts.watched_s >= LEAST_BEFORE_S
-
-
-def _faster(before: Counts, since: Counts, events_before: int, events: int, least: int) -> bool:
+def _faster(watched: Watched, events_before: int, events: int, least: int) -> bool:
     """Whether events come clearly faster, by node and second."""
-    if events < least or not _known(before):
+    before, since = watched.before, watched.since
+    if events < least or not watched.known or not before.node_s:
         return False
     if events / since.node_s <= FASTER * events_before / before.node_s:
         return False

@@ -46,7 +46,7 @@ class Acting:
         if (stop := await self._stop(standing)) is not None:
             return outcome_of(FactsChanged(stop))
         if policy.spec.apply.method is Method.ADMISSION:
-            return await self._at_birth(standing, decision, snapshot, record)
+            return await self._at_birth(standing, snapshot, record)
         return await self._written(standing, decision, decided_on)
 
     async def _stop(self, standing: Standing) -> str | None:
@@ -76,11 +76,11 @@ class Acting:
         )
 
     async def _at_birth(
-        self, standing: Standing, decision: Decision, snapshot: Snapshot, record: Record | None
+        self, standing: Standing, snapshot: Snapshot, record: Record | None
     ) -> Outcome:
         """Have the former writer put back what it changed; then publish what was decided."""
         policy = standing.policy
         if record is not None and record.originals:
             reason = f"spec.apply.method is {policy.spec.apply.method.value}"
             return await call_off_loop(partial(self._actor.hand_over, standing.ref, reason))
-        return await self._births.publish(policy, decision, snapshot)
+        return await self._births.publish(policy, snapshot)

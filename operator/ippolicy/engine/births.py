@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -17,17 +17,21 @@ from ippolicy.account.exporter import Exporter
 from ippolicy.act.beside import StoredText, TextStore
 from ippolicy.act.outcome import Outcome, OutcomeKind, outcome_of
 from ippolicy.act.requests import CallFailed
+from ippolicy.act.restarts import PodRestarts
 from ippolicy.act.tables import table_name
-from ippolicy.admission import NodePlace, PolicyTable, Verdict, WebhookServer
+from ippolicy.admission import Verdict, WebhookServer
 from ippolicy.admission.certificates import LOOK_S
-from ippolicy.admission.document import read_table, write_table
-from ippolicy.admission.progress import GroupProgress, progress, told
-from ippolicy.admission.tables import family_of, table_of
 from ippolicy.api import IPPolicy, Method
 from ippolicy.api.groups import NodeGroup
+from ippolicy.decide.births.document import read_table, write_table
+from ippolicy.decide.births.progress import GroupProgress, progress, told
+from ippolicy.decide.births.roll import News, Rolled
+from ippolicy.decide.births.table import NodePlace, PolicyTable
+from ippolicy.decide.decision import Inputs
 from ippolicy.decide.groups import group_of
 from ippolicy.decide.types import Decision, Reason
 from ippolicy.decide.types import Verdict as Decided
+from ippolicy.engine import steps
 from ippolicy.engine.policies import Standing, ref_of
 from ippolicy.engine.webhook import WebhookKeeper
 from ippolicy.errors import ActError, IPPolicyError
@@ -59,7 +63,7 @@ class LivePlaces:
         if facts is None:
             return None
         group = group_of(facts.labels, facts.group, self.groups.get(ref, ()))
-        return NodePlace(group, facts.instance_type)
+        return NodePlace(group, facts.instance_type, name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,7 @@ class Webhook:
     keeper: WebhookKeeper
     places: LivePlaces
     listed: Callable[[], bool]
+    restarts: PodRestarts
 
 
 @dataclass(slots=True)
@@ -90,13 +95,16 @@ class Births:
         webhook: Webhook | None,
         exporter: Exporter,
         *,
+        spread_s: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """Nothing is restarted within `spread_s` of a change of what pods are born with."""
         self._webhook = webhook
         self._exporter = exporter
         self._clock = clock
         self._stored: dict[DaemonSetRef, StoredText] = {}
         self._tables: dict[DaemonSetRef, PolicyTable] = {}
+        self._steps = steps.Steps(spread_s=spread_s)
         self._looked = _Looked()
         self._problem = ""
         self._told: dict[str, str] = {}
@@ -142,49 +150,82 @@ class Births:
             self._problem = ""
             looked.due_s = self._clock() + LOOK_S if namespaces else float("inf")
 
-    def settle(
-        self, policy: IPPolicy, decision: Decision, snapshot: Snapshot, record: Record | None
-    ) -> Decision:
-        """The decision, with what is published already held against it."""
-        if policy.spec.apply.method is not Method.ADMISSION or decision.verdict is Decided.HOLD:
+    def settle(self, inputs: Inputs, decision: Decision, record: Record | None) -> Decision:
+        """The decision with the step that follows from it; a hold where there is nothing to do.
+
+        Blocks for as long as it takes to look at every node.
+        """
+        policy, ref = inputs.policy, ref_of(inputs.policy)
+        self._steps.forget(ref)
+        goes, stored = decision.verdict is Decided.CHANGE, self._stored.get(ref)
+        if policy.spec.apply.method is not Method.ADMISSION or not (goes or stored):
             return decision
-        hold = partial(replace, decision, verdict=Decided.HOLD)
         if self._webhook is None:
-            return hold(reason=Reason.WEBHOOK_UNAVAILABLE, message=TURNED_OFF)
-        ref = ref_of(policy)
-        stored = self._stored.get(ref)
-        originals = record is not None and bool(record.originals)
-        wanted = write_table(self._wanted(policy, ref, decision, snapshot))
-        if stored is None or originals or stored.text != wanted:
-            return decision
+            off = replace(decision, reason=Reason.WEBHOOK_UNAVAILABLE, message=TURNED_OFF)
+            return replace(off, verdict=Decided.HOLD) if goes else decision
+        if inputs.snapshot.daemon_set is None or (goes and record and record.originals):
+            return decision  # what another writer set is put back first
+        table = self._tables.get(ref) or PolicyTable(policy.name)
+        serves = self._webhook.server.running and not self._problem
+        step = self._steps.take(ref, inputs, decision, table, listening=serves)
+        if step.due or stored is None or stored.text != write_table(step.table):
+            reason, message = steps.told(step, decision)
+            return replace(decision, verdict=Decided.CHANGE, reason=reason, message=message)
+        self._steps.forget(ref)
+        return self._waiting(policy, inputs.snapshot, decision, step) if goes else decision
+
+    def _waiting(
+        self, policy: IPPolicy, snapshot: Snapshot, decision: Decision, step: Rolled
+    ) -> Decision:
+        """The decision while all is written that is to be."""
+        hold = partial(replace, decision, verdict=Decided.HOLD)
         if self._problem:
             message = f"the webhook cannot serve: {self._problem}"
             return hold(reason=Reason.WEBHOOK_UNAVAILABLE, message=message)
         have, total = told(self.progress(policy, snapshot))
         message = f"{have} of {total} nodes have the targets of their group"
-        if have == total:
+        if have == total and not step.table.trials:
             return hold(reason=Reason.TARGETS_IN_PLACE, message=message)
-        message = f"{message}; the others get them as their aws-node is made anew"
-        return hold(reason=Reason.AT_BIRTH, message=message)
+        return hold(reason=Reason.AT_BIRTH, message=f"{message}; {steps.waits(step)}")
 
-    async def publish(self, policy: IPPolicy, decision: Decision, snapshot: Snapshot) -> Outcome:
-        """Have pods be born with what was decided from now on."""
+    async def publish(self, policy: IPPolicy, snapshot: Snapshot) -> Outcome:
+        """Have pods be born with what was decided from now on, and those that are due be made anew.
+
+        The table is written first: it says which pods are to go, should this operator end here.
+        """
         webhook, ref = self._webhook, ref_of(policy)
-        assert webhook is not None  # noqa: S101  (`settle` holds such a decision)
-        table = self._wanted(policy, ref, decision, snapshot)
-        write = partial(webhook.store.write, ref, write_table(table), over=self._stored.get(ref))
+        step = self._steps.current(ref)
+        assert webhook is not None and step is not None  # noqa: S101, PT018  (see `settle`)
+        text, stored = write_table(step.table), self._stored.get(ref)
         try:
-            self._take(ref, await call_off_loop(write))
+            if stored is None or stored.text != text:
+                write = partial(webhook.store.write, ref, text, over=stored)
+                self._take(ref, await call_off_loop(write))
+                webhook.server.tables.replace(self._tables)
+                self._steps.published(ref)
+            went = await call_off_loop(partial(self._delete, webhook, ref, step, snapshot))
         except ActError as error:
             return outcome_of(error)
-        webhook.server.tables.replace(self._tables)
         have, total = told(self.progress(policy, snapshot))
+        restarted = f"; {went} aws-node pods are made anew" if went else ""
         return Outcome(
             OutcomeKind.WRITTEN,
-            f"ConfigMap {ref.namespace}/{table_name(ref)} has the targets of {len(table.groups)} "
-            f"groups: {have} of {total} nodes have those of theirs; the others get them as their "
-            "aws-node is made anew",
+            f"{have} of {total} nodes have the targets of their group{restarted}; "
+            f"{steps.waits(step)}",
         )
+
+    def news(self, policy: IPPolicy) -> tuple[News, ...]:
+        """What the last pass over a policy published that is new."""
+        return self._steps.news(ref_of(policy))
+
+    def _delete(self, webhook: Webhook, ref: DaemonSetRef, step: Rolled, snapshot: Snapshot) -> int:
+        went = 0
+        for node in step.due:
+            agent = snapshot.agents.get(node)
+            if agent is not None and webhook.restarts.delete(ref.namespace, agent.name, agent.uid):
+                went += 1
+                self._exporter.restarted(step.table.policy, step.members[node].node.group)
+        return went
 
     async def withdraw(self, ref: DaemonSetRef) -> Outcome | None:
         """Let pods be born with their template's values again; None where they are anyway."""
@@ -223,22 +264,11 @@ class Births:
         if self._webhook is not None:
             await self._webhook.server.stop()
 
-    def _wanted(
-        self, policy: IPPolicy, ref: DaemonSetRef, decision: Decision, snapshot: Snapshot
-    ) -> PolicyTable:
-        fleet = decision.fleet
-        return table_of(
-            policy.name,
-            decision.groups,
-            types=_types(snapshot.nodes),
-            fleet=fleet.targets if fleet is not None else None,
-            former=self._tables.get(ref),
-        )
-
     def _take(self, ref: DaemonSetRef, stored: StoredText | None) -> None:
         if stored is None:
             self._stored.pop(ref, None)
             self._tables.pop(ref, None)
+            self._steps.drop(ref)
             return
         if self._stored.get(ref) == stored:
             return
@@ -260,15 +290,3 @@ class Births:
             if more := count - self._looked.counts[verdict]:
                 self._exporter.answered(verdict.value, times=more)
         self._looked.counts = Counter(counts)
-
-
-def _types(nodes: Iterable[NodeFacts]) -> dict[str, str]:
-    """Group -> an instance type of its nodes, for the groups that are of one family."""
-    found: dict[str, set[str]] = defaultdict(set)
-    for node in nodes:
-        found[node.group].add(node.instance_type)
-    return {
-        group: min(types)
-        for group, types in found.items()
-        if len({family_of(kind) for kind in types}) == 1
-    }

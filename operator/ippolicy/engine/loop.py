@@ -306,7 +306,6 @@ class Engine:
             return self._view(policy, snapshot, record=record, left_behind=former)
         rollout = self._rollouts.state(ref, snapshot, record)
         record, decision, ahead = await self._decide(policy, snapshot, record, rollout)
-        decision = self.births.settle(policy, decision, snapshot, record)
         outcome = await self._acting.act(standing, decision, snapshot, record)
         return self._view(
             policy,
@@ -346,6 +345,7 @@ class Engine:
             min_coverage=self._limits.min_coverage,
             checkpoint=self._checkpoints.state(ref_of(policy)),
             births=self.births.progress(policy, snapshot),
+            news=self.births.news(policy),
             **found,
         )
 
@@ -397,4 +397,5 @@ class Engine:
             )
         )
         self.bundles.keep(inputs, decision)
-        return inputs.record, decision, ahead
+        settle = partial(self.births.settle, inputs, decision, inputs.record)
+        return inputs.record, await call_off_loop(settle), ahead

@@ -19,6 +19,7 @@ from ippolicy.act.actor import Actor
 from ippolicy.act.checkpoints import CheckpointStore
 from ippolicy.act.eks.client import EksClient
 from ippolicy.act.lease import LeaseStore
+from ippolicy.act.restarts import PodRestarts
 from ippolicy.act.tables import table_store
 from ippolicy.act.webhook import WebhookObjects
 from ippolicy.admission import Tables, WebhookServer
@@ -146,7 +147,10 @@ class Operator:
             cert_manager=settings.webhook_certificates == "cert-manager",
         )
         listed = self._all_listed
-        return Births(Webhook(table_store(client), server, keeper, places, listed), exporter)
+        webhook = Webhook(table_store(client), server, keeper, places, listed, PodRestarts(client))
+        # Others read the table at each of their passes.
+        spread_s = 2 * settings.interval.seconds + settings.api_timeout.seconds
+        return Births(webhook, exporter, spread_s=spread_s)
 
     def _all_listed(self) -> bool:
         return self._policies.synced.is_set()

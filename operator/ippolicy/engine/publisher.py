@@ -81,6 +81,8 @@ class Publisher:
             if (guard := rolled_back_by(view.outcome)) is not None:
                 self.exporter.rolled_back(name, guard)
             _log.debug("policy %s: %s: %s", name, view.outcome.kind.value, view.outcome.message)
+        for one in view.news:
+            self.exporter.tried(name, one.group, one.step.value)
         if drifted := new_drifts(view, before):
             self.exporter.drifted(name, len(drifted))
         await self._write(view.policy, before, after, now_s)

@@ -19,15 +19,9 @@ from kubernetes import client
 
 from controlplane import ControlPlane
 from ippolicy.act.webhook import WebhookObjects
-from ippolicy.admission import (
-    GroupTargets,
-    NodePlace,
-    PolicyTable,
-    Tables,
-    Verdict,
-    WebhookServer,
-)
+from ippolicy.admission import Tables, Verdict, WebhookServer
 from ippolicy.admission.configuration import Service
+from ippolicy.decide.births.table import GroupTargets, NodePlace, PolicyTable
 from ippolicy.engine.webhook import WebhookKeeper
 from ippolicy.facts import DaemonSetRef
 from ippolicy.ipamd import WarmTargets

@@ -1,1 +1,14 @@
-"""Targets by group that pods are born with, and which running nodes a restart repays for; pure."""
+"""Targets by node group that aws-node pods are born with: which, tried where first, and whose
+aws-node is made anew for them. Pure.
+
+    table.py      who gets which targets: by trial, group, family, fleet
+    document.py   a table as the JSON that is kept on the cluster
+    wishes.py     what demand asks of each group, steady enough to be tried
+    trials.py     a group's targets are tried by one node, then some, then all
+    cohorts.py    those that try, held against those that do not: did it do harm?
+    gains.py      what a restart repays over the life that a node has left
+    members.py    each node as its pod, its pool and its group say
+    restarts.py   whose aws-node is made anew now, in order of gain, within budgets
+    roll.py       one step of it all
+    progress.py   how many nodes run the targets of their group
+"""

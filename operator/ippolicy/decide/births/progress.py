@@ -7,8 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ippolicy.admission.tables import NodePlace, PolicyTable
+from ippolicy.decide.births.table import NodePlace, PolicyTable
 from ippolicy.facts import Birth, NodeFacts
+
+MOST_NAMED = 5
 
 
 class State(StrEnum):
@@ -23,13 +25,17 @@ class State(StrEnum):
 class GroupProgress:
     """Nodes of one group by state; `revision` is the newest that its nodes are to have, 0 for none.
 
-    `source` says whose targets they are: "group", "family m5", "fleet", or empty for none.
+    `source` says whose targets they are: "group", "family m5", "fleet", or empty for none. `wanted`
+    counts the nodes that are to have any: while the first targets of a group are tried, those that
+    try. `behind` names some of those that have others.
     """
 
     group: str
     revision: int
     source: str
     nodes: Mapping[State, int]
+    wanted: int = 0
+    behind: tuple[str, ...] = ()
 
 
 def progress(
@@ -37,12 +43,15 @@ def progress(
 ) -> tuple[GroupProgress, ...]:
     """The progress of each group, in the order of their names; `births` maps node -> its birth."""
     counts: dict[str, Counter[State]] = defaultdict(Counter)
+    due: Counter[str] = Counter()
+    behind: dict[str, list[str]] = defaultdict(list)
     wanted: dict[str, tuple[int, str]] = {}
     for node in nodes:
-        found = table.find(NodePlace(node.group, node.instance_type)) if table else None
+        found = table.find(NodePlace(node.group, node.instance_type, node.name)) if table else None
         if found is not None:
             revision, source = found.targets.revision, found.source
             wanted[node.group] = max(wanted.get(node.group, (0, "")), (revision, source))
+            due[node.group] += 1
         birth = births.get(node.name)
         if birth is None:
             state = State.TEMPLATE
@@ -51,8 +60,16 @@ def progress(
         else:
             state = State.OLDER
         counts[node.group][state] += 1
+        if state is not State.CURRENT and found is not None:
+            behind[node.group].append(node.name)
     return tuple(
-        GroupProgress(group, *wanted.get(group, (0, "")), {s: counted[s] for s in State})
+        GroupProgress(
+            group,
+            *wanted.get(group, (0, "")),
+            {s: counted[s] for s in State},
+            due[group],
+            tuple(sorted(behind[group])[:MOST_NAMED]),
+        )
         for group, counted in sorted(counts.items())
     )
 
@@ -63,5 +80,5 @@ def told(groups: Iterable[GroupProgress]) -> tuple[int, int]:
     for group in groups:
         if group.revision:
             current += group.nodes[State.CURRENT]
-            total += sum(group.nodes.values())
+            total += group.wanted
     return current, total

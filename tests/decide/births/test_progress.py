@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import builders
-from ippolicy.admission import GroupTargets, PolicyTable
-from ippolicy.admission.progress import State, progress, told
+from ippolicy.decide.births.progress import State, progress, told
+from ippolicy.decide.births.table import GroupTargets, PolicyTable
 from ippolicy.facts import Birth
 from ippolicy.facts.births import DIGEST_LABEL, GROUP_LABEL, read_birth
 from ippolicy.ipamd import WarmTargets

@@ -1,0 +1,164 @@
+"""A table as the JSON that is kept on the cluster: all operators answer by it, whoever made it, and
+trials, restarts and revisions go on after a restart.
+
+    {"version": 2, "policy": "default",
+     "groups": {"web": {"revision": 3, "warmIP": 2, "minimumIP": 10, ...}},
+     "families": {...}, "fleet": {...} or null,
+     "trials": {"batch": {"targets": {...}, "stage": "Canary", "sinceS": 1.0, "nodes": [...], ...}},
+     "refused": {"batch": [{"targets": {...}, "untilS": 1.0, "times": 1, ...}]},
+     "restarts": {"node-1": {"uid": "...", "digest": "...", "atS": 1.0, "times": 1}}}
+
+Version 1, which knew no trials, is read as proven targets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+import msgspec
+
+from ippolicy.decide.births.table import (
+    GroupTargets,
+    PolicyTable,
+    Refused,
+    Restart,
+    Stage,
+    Trial,
+)
+from ippolicy.ipamd import WarmTargets
+
+VERSION = 2
+_READABLE = (1, 2)
+
+_A = TypeVar("_A")
+_B = TypeVar("_B")
+
+
+class _Part(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
+    """Part of a document."""
+
+
+class _Row(_Part, frozen=True):
+    revision: int
+    warm_eni: int = msgspec.field(name="warmENI")
+    warm_ip: int = msgspec.field(name="warmIP")
+    minimum_ip: int = msgspec.field(name="minimumIP")
+    warm_prefix: int
+
+
+class _Trial(_Part, frozen=True):
+    targets: _Row
+    stage: Stage
+    since_s: float
+    nodes: tuple[str, ...] = ()
+    basis: str = ""
+    urgent: bool = False
+
+
+class _Refused(_Part, frozen=True):
+    targets: _Row
+    until_s: float
+    times: int
+    basis: str
+    cause: str
+
+
+class _Restart(_Part, frozen=True):
+    uid: str
+    digest: str
+    at_s: float
+    times: int
+
+
+class _Document(_Part, frozen=True):
+    version: int
+    policy: str
+    groups: dict[str, _Row]
+    families: dict[str, _Row]
+    fleet: _Row | None
+    trials: dict[str, _Trial] = msgspec.field(default_factory=dict)
+    refused: dict[str, tuple[_Refused, ...]] = msgspec.field(default_factory=dict)
+    restarts: dict[str, _Restart] = msgspec.field(default_factory=dict)
+    since_s: float = 0.0
+
+
+def write_table(table: PolicyTable) -> str:
+    """The table as text, the same for the same table."""
+    document = _Document(
+        version=VERSION,
+        policy=table.policy,
+        groups=_each(_row, table.groups),
+        families=_each(_row, table.families),
+        fleet=_row(table.fleet) if table.fleet is not None else None,
+        trials=_each(_trial_row, table.trials),
+        refused={name: tuple(map(_refused_row, kept)) for name, kept in table.refused.items()},
+        restarts=_each(_restart_row, table.restarts),
+        since_s=table.since_s,
+    )
+    return msgspec.json.encode(document, order="sorted").decode()
+
+
+def read_table(text: str) -> PolicyTable:
+    """The table that `write_table` wrote.
+
+    Raises:
+        ValueError: the text is something else, or of a newer operator.
+    """
+    try:
+        document = msgspec.json.decode(text, type=_Document)
+    except msgspec.DecodeError as error:
+        raise ValueError(f"it is no table of targets: {error}") from error
+    if document.version not in _READABLE:
+        raise ValueError(f"it is of version {document.version}, and {VERSION} is known here")
+    return PolicyTable(
+        document.policy,
+        groups=_each(_targets, document.groups),
+        families=_each(_targets, document.families),
+        fleet=_targets(document.fleet) if document.fleet is not None else None,
+        trials=_each(_trial, document.trials),
+        refused={name: tuple(map(_refused, kept)) for name, kept in document.refused.items()},
+        restarts=_each(_restart, document.restarts),
+        since_s=document.since_s,
+    )
+
+
+def _each(made_of: Callable[[_A], _B], known: Mapping[str, _A]) -> dict[str, _B]:
+    return {name: made_of(one) for name, one in known.items()}
+
+
+def _row(each: GroupTargets) -> _Row:
+    targets = each.targets
+    return _Row(
+        each.revision, targets.warm_eni, targets.warm_ip, targets.minimum_ip, targets.warm_prefix
+    )
+
+
+def _targets(row: _Row) -> GroupTargets:
+    targets = WarmTargets(row.warm_eni, row.warm_ip, row.minimum_ip, row.warm_prefix)
+    return GroupTargets(targets, row.revision)
+
+
+def _trial_row(one: Trial) -> _Trial:
+    return _Trial(_row(one.targets), one.stage, one.since_s, one.nodes, one.basis, one.urgent)
+
+
+def _trial(row: _Trial) -> Trial:
+    targets = _targets(row.targets)
+    return Trial(targets, row.stage, row.since_s, row.nodes, row.basis, row.urgent)
+
+
+def _refused_row(one: Refused) -> _Refused:
+    return _Refused(_row(one.targets), one.until_s, one.times, one.basis, one.cause)
+
+
+def _refused(row: _Refused) -> Refused:
+    return Refused(_targets(row.targets), row.until_s, row.times, row.basis, row.cause)
+
+
+def _restart_row(one: Restart) -> _Restart:
+    return _Restart(one.uid, one.digest, one.at_s, one.times)
+
+
+def _restart(row: _Restart) -> Restart:
+    return Restart(row.uid, row.digest, row.at_s, row.times)

@@ -1,0 +1,355 @@
+"""One step of targets by node group: from the table as it is to the table as it should be.
+
+Level-triggered: what is to be done follows from the table, which is on the cluster, from the pods,
+and from the decision of now. So whoever looks next goes on where the cluster is.
+
+                       mode Off, Recommend, paused   decision holds    decision goes
+    a guard trips      nothing                       refused           refused
+    restarts to undo   none                          go on             go on
+    trials             stand still                   stand still       begin, widen, end
+    other restarts     none                          none              begin
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from ippolicy.decide import gates
+from ippolicy.decide.births import restarts, trials
+from ippolicy.decide.births.cohorts import Cohort, harm
+from ippolicy.decide.births.members import Member, Members
+from ippolicy.decide.births.table import (
+    GroupTargets,
+    PolicyTable,
+    Stage,
+    Trial,
+    family_of,
+    most_generous,
+)
+from ippolicy.decide.births.wishes import Wish, Wishing
+from ippolicy.decide.decision import Inputs
+from ippolicy.decide.environment import read_environment, shown
+from ippolicy.decide.guards import Trip
+from ippolicy.decide.trust import Step as Trust
+from ippolicy.decide.types import Decision, GroupAdvice, Reason, Recommendations, Verdict
+from ippolicy.facts import DaemonSetFacts, NodeFacts
+from ippolicy.ipamd import WarmTargets
+
+
+class Step(StrEnum):
+    """What became of a trial."""
+
+    BEGUN = "TrialBegun"
+    WIDENED = "TrialWidened"
+    PROMOTED = "TargetsPromoted"
+    PROVEN = "TargetsProven"
+    REFUSED = "TrialRefused"
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """A step of a group's trial, to be told and to be kept."""
+
+    step: Step
+    group: str
+    targets: GroupTargets
+    text: str
+    before: GroupTargets | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What one step rests on.
+
+    `cohorts` are the counts of each trial, `known` what was recommended to each group lately.
+    Nothing is restarted within `spread_s` of a change of the table, so that all who answer the API
+    server have read it, nor while the webhook is not `listening`.
+    """
+
+    inputs: Inputs
+    decision: Decision
+    table: PolicyTable
+    cohorts: Mapping[str, Cohort] = field(default_factory=dict)
+    known: Mapping[str, Recommendations] = field(default_factory=dict)
+    spread_s: float = 0.0
+    listening: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Rolled:
+    """The table as it should be, and what is new in it.
+
+    `due` names the nodes whose aws-node is to be deleted, once the table is on the cluster;
+    `stops` says of each group why it tries nothing new, and `held` why nothing is restarted.
+    """
+
+    table: PolicyTable
+    news: tuple[News, ...]
+    due: tuple[str, ...]
+    members: Mapping[str, Member]
+    known: Mapping[str, Recommendations]
+    stops: Mapping[str, str]
+    held: str = ""
+
+
+def roll(asked: Asked) -> Rolled:
+    """One step; pure."""
+    return _Roll(asked).step()
+
+
+class _Roll:
+    def __init__(self, asked: Asked) -> None:
+        self._asked = asked
+        self._policy, self._now_s = asked.inputs.policy, asked.inputs.now_s
+        self._snapshot = asked.inputs.snapshot
+        daemon_set = self._snapshot.daemon_set
+        assert daemon_set is not None  # noqa: S101  (a decision that may be acted on has one)
+        self._daemon_set: DaemonSetFacts = daemon_set
+        self._settings = read_environment(daemon_set.env).settings
+        self._change = self._policy.spec.change
+        self._within_s = self._change.rollback.within.seconds
+        self._may_undo = gates.wish_gate(self._policy) is None
+        self._goes = asked.decision.verdict is Verdict.CHANGE
+        self._braked = asked.decision.reason is Reason.SUBNET_PRESSURE
+        self._members = Members(
+            self._snapshot,
+            self._settings,
+            min_saving=self._change.min_saving.fraction,
+        )
+        self._news: list[News] = []
+        self._stops: dict[str, str] = {}
+
+    def step(self) -> Rolled:
+        asked = self._asked
+        known = self._noted()
+        table = self._tried(asked.table, known)
+        table = self._lent(table)
+        if _born_alike(table) != _born_alike(asked.table):
+            table = replace(table, since_s=self._now_s)
+        members = self._gaining(table)
+        table = replace(table, restarts=restarts.standing(table, members, self._now_s))
+        held = self._no_restarts(table, members)
+        if not held:
+            table = self._restarted(table, members)
+        due = tuple(sorted(restarts.due(table, members))) if not held else ()
+        return Rolled(
+            table, tuple(self._news), due, members, known, self._stops, held if self._goes else ""
+        )
+
+    # -- trials -------------------------------------------------------------------------------
+
+    def _noted(self) -> Mapping[str, Recommendations]:
+        if self._braked or not self._asked.decision.groups:
+            return self._asked.known
+        wishing = Wishing(
+            self._asked.inputs, self._asked.table, {}, self._braked, self._asked.known
+        )
+        return wishing.noted(self._asked.decision.groups)
+
+    def _tried(self, table: PolicyTable, known: Mapping[str, Recommendations]) -> PolicyTable:
+        """The table with every trial a step on."""
+        members = self._members.under(table)
+        advised = {one.group: one for one in self._asked.decision.groups}
+        nodes = {group: [one.node for one in found] for group, found in members.items()}
+        wishing = Wishing(self._asked.inputs, table, nodes, self._braked, known)
+        for group in sorted(table.trials.keys() | advised.keys()):
+            trial, there = table.trials.get(group), members.get(group, [])
+            if trial is not None:
+                table = self._went_on(table, group, trial, there, advised.get(group))
+            elif self._goes:
+                wish = wishing.wish(advised[group])
+                table = self._began(table, group, wish, there)
+        return table
+
+    def _went_on(
+        self,
+        table: PolicyTable,
+        group: str,
+        trial: Trial,
+        members: Sequence[Member],
+        advice: GroupAdvice | None,
+    ) -> PolicyTable:
+        own, cohort = table.groups.get(group), self._asked.cohorts.get(group, Cohort())
+        if (trip := self._trip(trial, cohort, members, advice)) is not None:
+            refused = trials.refuse(table.refused.get(group, ()), trial, trip, self._now_s)
+            self._tell(Step.REFUSED, group, trial.targets, refused[-1].cause, own)
+            return replace(
+                table,
+                trials=_without(table.trials, group),
+                refused={**table.refused, group: refused},
+            )
+        if not self._goes:
+            return table
+        after = trials.advance(
+            trial,
+            self._gainers(members, trial.targets.targets),
+            cohort,
+            self._now_s,
+            within_s=self._within_s,
+            missed=[m.name for m in members if self._missed(table, m)],
+        )
+        if after is None:
+            self._tell(Step.PROVEN, group, trial.targets, "it did no harm", own)
+            return replace(
+                table,
+                groups={**table.groups, group: trial.targets},
+                trials=_without(table.trials, group),
+            )
+        if after.stage is not trial.stage:
+            step = Step.PROMOTED if after.stage is Stage.PROMOTED else Step.WIDENED
+            self._tell(step, group, after.targets, _where(after, members), own)
+        return replace(table, trials={**table.trials, group: after})
+
+    def _began(
+        self, table: PolicyTable, group: str, wish: Wish, members: Sequence[Member]
+    ) -> PolicyTable:
+        if wish.targets is None:
+            self._stops[group] = wish.stop.message if wish.stop is not None else ""
+            return table
+        trial = trials.begin(
+            wish.targets,
+            self._gainers(members, wish.targets.targets),
+            self._now_s,
+            share=self._change.restarts.canary.fraction,
+            basis=wish.basis,
+            urgent=wish.urgent,
+        )
+        if trial is None:
+            self._stops[group] = "no node of it is fit to try other targets"
+            return table
+        own = table.groups.get(group)
+        self._tell(Step.BEGUN, group, trial.targets, _where(trial, members), own)
+        return replace(table, trials={**table.trials, group: trial})
+
+    def _trip(
+        self, trial: Trial, cohort: Cohort, members: Sequence[Member], advice: GroupAdvice | None
+    ) -> Trip | None:
+        if not self._may_undo or not self._within_s:
+            return None
+        return harm(
+            trial,
+            cohort,
+            members,
+            limit=self._policy.spec.objective.delayed_starts_limit,
+            expected=advice.recommendation.present.delayed_share if advice else None,
+            braked=self._braked and trial.urgent,
+        )
+
+    def _missed(self, table: PolicyTable, member: Member) -> bool:
+        restart = table.restarts.get(member.name)
+        return restart is not None and restarts.missed(restart, member, self._now_s)
+
+    def _gainers(self, members: Sequence[Member], targets: WarmTargets) -> list[Member]:
+        return [self._members.gaining(one, targets) for one in members]
+
+    # -- what is lent -------------------------------------------------------------------------
+
+    def _lent(self, table: PolicyTable) -> PolicyTable:
+        """The table with what its proven targets lend to groups that have none."""
+        fleet = self._asked.decision.fleet
+        if not self._goes or not table.groups:
+            return table
+        by_family: dict[str, list[WarmTargets]] = defaultdict(list)
+        for group, kind in _types(self._snapshot.nodes).items():
+            if (own := table.groups.get(group)) is not None and (family := family_of(kind)):
+                by_family[family].append(own.targets)
+        families = dict(table.families)
+        for family, known in by_family.items():
+            families[family] = _next(table.families.get(family), most_generous(known))
+        lent = table.fleet if fleet is None else _next(table.fleet, fleet.targets)
+        return replace(table, families=families, fleet=lent)
+
+    # -- restarts -----------------------------------------------------------------------------
+
+    def _gaining(self, table: PolicyTable) -> dict[str, Member]:
+        """Each node with what it gains by going where the table has it."""
+        return {
+            one.name: self._members.gaining(
+                one, one.wanted.targets.targets if one.wanted is not None else None
+            )
+            for found in self._members.under(table).values()
+            for one in found
+        }
+
+    def _no_restarts(self, table: PolicyTable, members: Mapping[str, Member]) -> str:
+        """Why nothing is restarted now, empty for no reason."""
+        rollout, daemon_set = self._daemon_set.rollout, self._daemon_set
+        away = sum(not one.settled for one in members.values())
+        if not self._may_undo or self._asked.decision.ladder.step is Trust.FROZEN:
+            return "the operator may not write now"
+        if not self._asked.listening:
+            return "the webhook does not serve, so aws-node would be born as its template says"
+        if self._now_s < table.since_s + self._asked.spread_s:
+            return "the targets were published a moment ago"
+        if (
+            rollout.observed_generation < daemon_set.generation
+            or rollout.desired - rollout.updated > away
+        ):
+            return f"{daemon_set.ref} is being rolled out by its owner"
+        if not rollout.healthy:
+            return f"{rollout.available} of {rollout.desired} aws-node pods are available"
+        return ""
+
+    def _restarted(self, table: PolicyTable, members: Mapping[str, Member]) -> PolicyTable:
+        fleet, objective = self._asked.decision.fleet, self._policy.spec.objective
+        usual = (fleet.predicted.ec2_calls_per_minute or 0.0) if fleet is not None else 0.0
+        budget = restarts.Budget(
+            self._change.restarts,
+            max(0.0, objective.ec2_calls_per_minute_limit - usual),
+            in_need={one.group for one in self._asked.decision.groups if self._in_need(one)},
+            only_undo=not self._goes,
+        )
+        began = restarts.begun(table, members, budget, self._now_s)
+        return replace(table, restarts={**table.restarts, **began})
+
+    def _in_need(self, advice: GroupAdvice) -> bool:
+        recommended = advice.recommendation
+        return self._braked or (gates.grows(recommended) and not recommended.present_meets)
+
+    # -- words --------------------------------------------------------------------------------
+
+    def _tell(
+        self,
+        step: Step,
+        group: str,
+        targets: GroupTargets,
+        text: str,
+        before: GroupTargets | None,
+    ) -> None:
+        env = shown(targets.targets, prefixes=self._settings.prefix_delegation)
+        self._news.append(News(step, group, targets, f"{env}: {text}", before))
+
+
+def _where(trial: Trial, members: Sequence[Member]) -> str:
+    if trial.stage is Stage.PROMOTED:
+        return f"new nodes of {len(members)} are born with it, others as it repays"
+    return f"on {len(trial.nodes)} of {len(members)} nodes"
+
+
+def _without(trials_: Mapping[str, Trial], group: str) -> dict[str, Trial]:
+    return {name: one for name, one in trials_.items() if name != group}
+
+
+def _born_alike(table: PolicyTable) -> tuple[object, ...]:
+    """All by which pods are born."""
+    takers = {name: (one.targets, one.stage, one.nodes) for name, one in table.trials.items()}
+    return dict(table.groups), dict(table.families), table.fleet, takers
+
+
+def _next(before: GroupTargets | None, targets: WarmTargets) -> GroupTargets:
+    return before.followed_by(targets) if before is not None else GroupTargets(targets, 1)
+
+
+def _types(nodes: Sequence[NodeFacts]) -> dict[str, str]:
+    """Group -> an instance type of its nodes, for the groups that are of one family."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for node in nodes:
+        found[node.group].add(node.instance_type)
+    return {
+        group: min(types)
+        for group, types in found.items()
+        if len({family_of(kind) for kind in types}) == 1
+    }

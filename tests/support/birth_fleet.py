@@ -1,0 +1,247 @@
+"""A fleet whose aws-node pods are born by a table of targets, in virtual time.
+
+Nothing is real but `decide.births`: pods are made anew at once, and ready and read a step later.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import builders
+from ippolicy.decide.births.cohorts import Cohorts
+from ippolicy.decide.births.document import read_table, write_table
+from ippolicy.decide.births.roll import Asked, News, Rolled, Step, roll
+from ippolicy.decide.births.table import TEMPLATE, NodePlace, PolicyTable
+from ippolicy.decide.decision import Inputs
+from ippolicy.decide.gates import Limits
+from ippolicy.decide.types import (
+    Decision,
+    Evidence,
+    GroupAdvice,
+    Prediction,
+    Reason,
+    Recommendation,
+    Recommendations,
+    Verdict,
+)
+from ippolicy.facts import Agent, Birth, NodeFacts, PoolCounters, PoolFacts, Snapshot
+from ippolicy.ipamd import WarmTargets
+
+STEP_S = 15.0
+HELD, LEAN_HELD, PODS = 42, 22, 20
+ENOUGH = Evidence(86_400.0, 10, 1_000, sufficient=True, message="a day")
+
+
+def advice(
+    group: str, targets: WarmTargets, nodes: int, *, held: int = HELD, present_meets: bool = True
+) -> GroupAdvice:
+    """`targets` are recommended to a group, whose nodes hold so much more under them or less."""
+    then = targets.warm_ip + PODS
+    recommendation = Recommendation(
+        targets,
+        targets,
+        targets,
+        targets,
+        "",
+        Prediction(held * nodes, (held - PODS) * nodes, 3 * nodes),
+        Prediction(then * nodes, targets.warm_ip * nodes, 2 * nodes),
+        ENOUGH,
+        present_meets=present_meets,
+    )
+    return GroupAdvice(group, nodes, PODS * nodes, recommendation)
+
+
+@dataclass
+class Pod:
+    """An aws-node pod, and what its pool has counted."""
+
+    uid: str
+    made_at_s: float
+    digest: str = TEMPLATE
+    env: Mapping[str, str] = field(default_factory=lambda: dict(builders.CNI_DEFAULTS))
+    starts: int = 0
+    late: int = 0
+
+
+@dataclass
+class Fleet:
+    """Nodes by group, the table as it is on the cluster, and the operator that looks.
+
+    `late` says how many of `starts` in a step find no address, by group and digest. With `webhook`
+    False pods are born as their template says.
+    """
+
+    spec: Mapping[str, object] = field(default_factory=dict)
+    now_s: float = builders.NOW_S
+    webhook: bool = True
+    starts: int = 2
+    late: Callable[[str, str], int] = lambda *_: 0
+    nodes: dict[str, NodeFacts] = field(default_factory=dict)
+    pods: dict[str, Pod] = field(default_factory=dict)
+    stored: str = write_table(PolicyTable("default"))
+    advice: dict[str, GroupAdvice] = field(default_factory=dict)
+    verdict: Verdict = Verdict.CHANGE
+    reason: Reason = Reason.AT_BIRTH
+    news: list[News] = field(default_factory=list)
+    births: Counter[tuple[str, str]] = field(default_factory=Counter)
+    restarts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    ran: dict[str, set[str]] = field(default_factory=dict)
+    last: Rolled | None = None
+    _made: int = 0
+    _cohorts: Cohorts = field(default_factory=Cohorts)
+    _known: Mapping[str, Recommendations] = field(default_factory=dict)
+
+    @property
+    def table(self) -> PolicyTable:
+        """The table as it is on the cluster."""
+        return read_table(self.stored)
+
+    def add(self, group: str, count: int, **facts: object) -> list[str]:
+        """More nodes of a group, whose pods are born right away."""
+        first = len(self.births)
+        names = []
+        for number in range(first, first + count):
+            node = builders.node(number, **{"group": group, **facts})
+            node = replace(node, name=f"{group}-{number}")
+            self.nodes[node.name] = node
+            names.append(node.name)
+            self._bear(node.name)
+        return names
+
+    def remove(self, name: str) -> None:
+        """A node goes with all that is on it."""
+        del self.nodes[name], self.pods[name]
+
+    def want(self, group: str, warm: int, minimum: int = 0, **changes: object) -> None:
+        """These targets are recommended to a group from now on."""
+        size = len(self.of(group))
+        targets = WarmTargets(warm_ip=warm, minimum_ip=minimum)
+        self.advice[group] = advice(group, targets, size, **changes)  # type: ignore[arg-type]
+
+    def of(self, group: str) -> list[str]:
+        """The nodes of a group."""
+        return [name for name, node in self.nodes.items() if node.group == group]
+
+    def running(self, group: str) -> Counter[str]:
+        """Digest -> nodes of a group that run it."""
+        return Counter(self.pods[name].digest for name in self.of(group))
+
+    def forget(self) -> None:
+        """The operator ends here, and another starts."""
+        self._cohorts, self._known = Cohorts(), {}
+
+    def look(self) -> Rolled:
+        """What the operator would do now."""
+        decided = self._decision()
+        table, inputs = self.table, self._inputs()
+        self._cohorts.note(table, inputs.snapshot)
+        step = roll(
+            Asked(inputs, decided, table, self._cohorts.counts(), self._known, spread_s=STEP_S)
+        )
+        self._known = step.known
+        return step
+
+    def step(self, times: int = 1, *, dies_before_deleting: int | None = None) -> Rolled:
+        """Look and act, and let `STEP_S` pass; of pods that are due only so many go, if it is said,
+        before the operator ends."""
+        found = self.last
+        for _ in range(times):
+            self._live()
+            found = self.last = self.look()
+            self.stored = write_table(found.table)
+            self.news += found.news
+            for name in found.due[:dies_before_deleting]:
+                self.restarts[name, found.members[name].wanted_digest] += 1
+                self._bear(name)
+            if dies_before_deleting is not None:
+                self.forget()
+            self.now_s += STEP_S
+        assert found is not None
+        return found
+
+    def until(self, holds: Callable[[], bool], *, most: int = 2_000) -> None:
+        """Step until it holds."""
+        for _ in range(most):
+            if holds():
+                return
+            self.step()
+        raise AssertionError(
+            f"{most} steps in vain: {self.last and self.last.stops} {self.news[-3:]}"
+        )
+
+    def told(self, step: Step) -> list[News]:
+        """The news of that kind."""
+        return [one for one in self.news if one.step is step]
+
+    def snapshot(self) -> Snapshot:
+        """The fleet now."""
+        agents, pools = {}, {}
+        for name, pod in self.pods.items():
+            node = self.nodes[name]
+            birth = Birth("default", node.group, "1", pod.digest) if pod.digest else None
+            agents[name] = Agent(name, pod.uid, pod.made_at_s, birth=birth, targets=pod.env)
+            if pod.made_at_s < self.now_s:
+                pools[name] = self._pool(name, pod)
+        size = len(self.nodes)
+        rollout = builders.rollout(desired=size, scheduled=size, updated=size, available=size)
+        return builders.snapshot(
+            0,
+            taken_at_s=self.now_s,
+            nodes=tuple(self.nodes.values()),
+            pods_per_node=dict.fromkeys(self.nodes, PODS),
+            agents=agents,
+            pools=pools,
+            daemon_set=builders.daemon_set(rollout=rollout),
+        )
+
+    # -- inside -------------------------------------------------------------------------------
+
+    def _bear(self, name: str) -> None:
+        node = self.nodes[name]
+        self._made += 1
+        pod = Pod(f"uid-{self._made}", self.now_s)
+        found = self.table.find(NodePlace(node.group, node.instance_type, name))
+        if found is not None and self.webhook:
+            env = {k: v for k, v in found.targets.env.items() if v is not None}
+            pod.digest, pod.env = found.targets.digest, {**pod.env, **env}
+        self.pods[name] = pod
+        self.births[name, pod.digest] += 1
+        self.ran.setdefault(pod.digest, set()).add(name)
+
+    def _live(self) -> None:
+        for name, pod in self.pods.items():
+            pod.starts += self.starts
+            pod.late += self.late(self.nodes[name].group, pod.digest)
+
+    def _pool(self, name: str, pod: Pod) -> PoolFacts:
+        held = HELD if pod.digest == TEMPLATE else LEAN_HELD
+        counters = PoolCounters(add_requests=pod.starts + pod.late, no_available_addresses=pod.late)
+        return PoolFacts(
+            node=name,
+            held=held,
+            assigned=PODS,
+            enis=3,
+            enis_max=4,
+            prefixes=0,
+            cni_version="v1.23.1",
+            counters=counters,
+            read_at_s=self.now_s,
+        )
+
+    def _inputs(self) -> Inputs:
+        traces: Sequence[object] = ()
+        return Inputs(
+            policy=builders.policy({"apply": {"method": "Admission"}, **self.spec}),
+            snapshot=self.snapshot(),
+            traces=list(traces),  # type: ignore[arg-type]
+            record=None,
+            limits=Limits(),
+        )
+
+    def _decision(self) -> Decision:
+        sizes = {group: len(self.of(group)) for group in self.advice}
+        groups = tuple(replace(a, nodes=sizes[g]) for g, a in self.advice.items() if sizes[g])
+        fleet = groups[0].recommendation if groups else None
+        return Decision(self.verdict, self.reason, "", self.now_s, {}, fleet, groups)
