@@ -5,14 +5,19 @@ from typing import Any
 
 import pytest
 
-from builders import NOW_S, daemon_set, rollout, snapshot
+from builders import NOW_S, agent, daemon_set, rollout, snapshot
 from ippolicy.act import RolloutPhase, RolloutWatch, rollout_state
 from ippolicy.act.rollout import begun_s, nodes_left
-from ippolicy.facts import DaemonSetFacts
+from ippolicy.facts import Agent, DaemonSetFacts
 
 
 def facts(generation: int = 2, **changes: Any) -> DaemonSetFacts:
     return daemon_set(generation=generation, rollout=rollout(**changes))
+
+
+def agents(*made_s: float) -> dict[str, Agent]:
+    """An aws-node pod a node, made then."""
+    return {f"node-{n}": agent(n, created_at_s=at_s) for n, at_s in enumerate(made_s)}
 
 
 ROLLING = {"observed_generation": 2, "updated": 4, "available": 9}
@@ -83,8 +88,8 @@ def test_another_change_begins_anew() -> None:
 
 def test_a_change_that_waits_for_restarts_of_the_user_names_the_nodes_without_it() -> None:
     written_at_s = NOW_S + 0.7
-    agents = {f"node-{n}": NOW_S if n < 3 else NOW_S - 1 for n in range(10)}
-    left = nodes_left(snapshot(agents=agents), written_at_s)
+    made_s = [NOW_S if n < 3 else NOW_S - 1 for n in range(10)]
+    left = nodes_left(snapshot(agents=agents(*made_s)), written_at_s)
     assert left == [f"node-{n}" for n in range(3, 10)]
     now = facts(observed_generation=2, updated=3, strategy="OnDelete")
     watch = RolloutWatch.seen(None, now, now_s=0.0)
@@ -98,9 +103,9 @@ def test_a_change_that_waits_for_restarts_of_the_user_names_the_nodes_without_it
 
 
 def test_a_change_begins_with_the_first_pod_that_the_user_restarts() -> None:
-    agents = {"node-0": NOW_S - 9, "node-1": NOW_S + 60, "node-2": NOW_S + 90}
-    waits = snapshot(agents=agents, daemon_set=facts(strategy="OnDelete"))
+    some = agents(NOW_S - 9, NOW_S + 60, NOW_S + 90)
+    waits = snapshot(agents=some, daemon_set=facts(strategy="OnDelete"))
     assert begun_s(waits, NOW_S + 0.5) == NOW_S + 60
-    assert begun_s(snapshot(agents=agents), NOW_S + 0.5) == NOW_S + 0.5
-    nobody = snapshot(agents={"node-0": NOW_S - 9}, daemon_set=facts(strategy="OnDelete"))
+    assert begun_s(snapshot(agents=some), NOW_S + 0.5) == NOW_S + 0.5
+    nobody = snapshot(agents=agents(NOW_S - 9), daemon_set=facts(strategy="OnDelete"))
     assert begun_s(nobody, NOW_S + 0.5) == NOW_S + 0.5

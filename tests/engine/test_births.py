@@ -118,11 +118,13 @@ def snapshot() -> Snapshot:
 def born(rig: Rig, snapshot: Snapshot, nodes: int) -> Snapshot:
     """The snapshot once so many nodes have the targets in force."""
     table = rig.server.tables.of(REF.namespace, REF.name)
-    births = {
-        node.name: Birth("default", node.group, "1", table.groups[node.group].digest)
-        for node in snapshot.nodes[:nodes]
+    agents = {
+        node.name: builders.agent(
+            number, birth=Birth("default", node.group, "1", table.groups[node.group].digest)
+        )
+        for number, node in enumerate(snapshot.nodes[:nodes])
     }
-    return replace(snapshot, births=births)
+    return replace(snapshot, agents=agents)
 
 
 async def test_what_is_published_is_answered_by_and_written_once(

@@ -48,9 +48,10 @@ class Rig:
     def node(self, name: str, **labels: str) -> None:
         self.api.at(NODES).put(name, metadata={"labels": labels})
 
-    def pod(self, name: str, node: str | None) -> None:
+    def pod(self, name: str, node: str | None, address: str = "") -> None:
         spec = {"nodeName": node} if node else {}
-        self.api.at(PODS).put(name, namespace="x", spec=spec)
+        status = {"podIP": address} if address else {}
+        self.api.at(PODS).put(name, namespace="x", spec=spec, status=status)
 
     def aws_node(self, name: str, node: str, owner: str = "aws-node") -> None:
         owners = [{"kind": "DaemonSet", "name": owner, "controller": True}]
@@ -89,6 +90,30 @@ async def test_pods_of_the_first_list_are_level_and_later_ones_are_events() -> N
         await until(lambda: len(rig.events) == 3)
         assert [(e.node, e.change) for e in rig.events] == [("a", 1), ("b", 1), ("a", -1)]
         assert rig.levels() == {"a": 1, "b": 1}
+
+
+async def test_pods_are_counted_as_waiting_until_they_have_an_address_or_go() -> None:
+    rig = Rig()
+    for name in ("a", "b"):
+        rig.node(name)
+        rig.aws_node(f"aws-{name}", name)
+    rig.pod("unbound", None)
+    for name in ("p1", "p2"):
+        rig.pod(name, "a")
+    rig.pod("p3", "b")
+    rig.pod("p4", "b", "10.0.0.4")
+
+    def waiting() -> dict[str, int]:
+        return rig.cluster.waiting_on(rig.cluster.node_view(REF, rig.time.now_s).nodes)
+
+    async with rig.running():
+        assert waiting() == {"a": 2, "b": 1}
+        rig.pod("p1", "a", "10.0.0.1")
+        rig.api.at(PODS).delete("p3")
+        await until(lambda: waiting() == {"a": 1})
+        rig.pod("unbound", "b")
+        await until(lambda: waiting() == {"a": 1, "b": 1})
+        assert len(rig.events) == 2
 
 
 async def test_a_change_of_a_pod_that_stays_where_it_is_is_no_event() -> None:

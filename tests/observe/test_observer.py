@@ -182,6 +182,11 @@ async def test_a_snapshot_has_all_facts_of_a_living_cluster(tmp_path: Path) -> N
         assert {node.name for node in snapshot.nodes} == {"a", "b", "c", "odd"}
         assert snapshot.left_out == {LeftOut.FARGATE: 1, LeftOut.NO_AWS_NODE: 1}
         assert snapshot.pods_per_node == {"a": 4, "b": 3, "c": 0, "odd": 0}
+        assert snapshot.waiting == {"a": 4, "b": 3}
+        assert {node: pod.name for node, pod in snapshot.agents.items()} == {
+            name: f"aws-node-{name}" for name in ("a", "b", "c", "odd")
+        }
+        assert all(pod.ready and not pod.ending for pod in snapshot.agents.values())
         assert set(snapshot.pools) == {"a", "c", "odd"}
         assert snapshot.coverage == Coverage(listed=4, read=3, stale=1)
         assert set(snapshot.limits) == {"m5.large"}

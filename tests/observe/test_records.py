@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from ippolicy.facts import LeftOut
+from ippolicy.facts import Agent, Birth, LeftOut
 from ippolicy.observe.records import (
     NodeRecord,
     read_aws_node_pod,
@@ -129,8 +129,23 @@ def test_nodes_without_a_warm_pool_are_told_apart(
 
 def test_a_pod_is_kept_small() -> None:
     pod = read_pod(b'{"metadata":{"name":"p","namespace":"x","uid":"u"},"spec":{"nodeName":"n"}}')
-    assert pod == ("x/p", "u", "", "n")
+    assert pod == ("x/p", "u", "", "n", True)
     assert read_pod(b'{"metadata":{"name":"p","namespace":"x"},"spec":{}}').node == ""
+
+
+@pytest.mark.parametrize(
+    ("spec", "status", "waiting"),
+    [
+        ({}, {"phase": "Pending"}, False),
+        ({"nodeName": "n"}, {"phase": "Pending"}, True),
+        ({"nodeName": "n"}, {"phase": "Running", "podIP": "10.0.0.9"}, False),
+    ],
+)
+def test_a_pod_waits_from_its_binding_until_it_has_an_address(
+    spec: dict[str, Any], status: dict[str, Any], *, waiting: bool
+) -> None:
+    body = {"metadata": {"name": "p", "namespace": "x"}, "spec": spec, "status": status}
+    assert read_pod(json.dumps(body).encode()).waiting is waiting
 
 
 def test_an_aws_node_pod_tells_where_it_is_and_what_it_runs() -> None:
@@ -155,6 +170,50 @@ def test_an_aws_node_pod_tells_where_it_is_and_what_it_runs() -> None:
     assert pod.ready
     assert pod.terminating
     assert pod.started_at_s == 1767323045.0
+
+
+def test_an_aws_node_pod_tells_the_targets_that_it_was_given_as_literal_values() -> None:
+    env = [
+        {"name": "WARM_IP_TARGET", "value": "9"},
+        {"name": "WARM_IP_TARGET", "value": "2"},
+        {"name": "MINIMUM_IP_TARGET"},
+        {"name": "WARM_ENI_TARGET", "valueFrom": {"configMapKeyRef": {"name": "c", "key": "k"}}},
+        {"name": "ENABLE_PREFIX_DELEGATION", "value": "true"},
+    ]
+    other = [{"name": "WARM_PREFIX_TARGET", "value": "1"}]
+    body = {
+        "metadata": {
+            "name": "aws-node-1",
+            "uid": "u",
+            "creationTimestamp": "2026-01-02T03:04:05Z",
+            "labels": {
+                "ippolicy.dev/policy": "default",
+                "ippolicy.dev/group": "blue",
+                "ippolicy.dev/revision": "3",
+                "ippolicy.dev/digest": "0123456789",
+            },
+        },
+        "spec": {
+            "nodeName": "n",
+            "containers": [{"name": "sidecar", "env": other}, {"name": "aws-node", "env": env}],
+        },
+        "status": {"phase": "Running"},
+    }
+    assert read_aws_node_pod(json.dumps(body).encode()).agent == Agent(
+        name="aws-node-1",
+        uid="u",
+        created_at_s=1767323045.0,
+        ready=True,
+        ending=False,
+        birth=Birth("default", "blue", "3", "0123456789"),
+        targets={"WARM_IP_TARGET": "2", "MINIMUM_IP_TARGET": ""},
+    )
+
+
+@pytest.mark.parametrize("spec", [{}, {"containers": []}, {"containers": [{"name": "aws-node"}]}])
+def test_an_aws_node_pod_without_env_has_no_targets(spec: dict[str, Any]) -> None:
+    pod = read_aws_node_pod(json.dumps({"metadata": {"name": "a"}, "spec": spec}).encode())
+    assert (pod.agent.birth, pod.agent.targets) == (None, {})
 
 
 @pytest.mark.parametrize(

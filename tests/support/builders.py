@@ -11,6 +11,7 @@ import numpy as np
 from ippolicy.api import IPPolicy
 from ippolicy.decide.types import Decision
 from ippolicy.facts import (
+    Agent,
     Change,
     ChangePhase,
     Coverage,
@@ -63,6 +64,17 @@ def pool(number: int = 0, **changes: Any) -> PoolFacts:
         cni_version="v1.23.1",
         counters=PoolCounters(),
         read_at_s=NOW_S,
+    )
+    return replace(facts, **changes)
+
+
+def agent(number: int = 0, **changes: Any) -> Agent:
+    """The ready aws-node pod of a node, born with the CNI's default env."""
+    facts = Agent(
+        name=f"aws-node-{number}",
+        uid=f"agent-{number}",
+        created_at_s=NOW_S - 86_400,
+        targets=CNI_DEFAULTS,
     )
     return replace(facts, **changes)
 

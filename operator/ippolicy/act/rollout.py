@@ -118,7 +118,7 @@ def _judge(
 def nodes_left(snapshot: Snapshot, written_at_s: float) -> list[str]:
     """The nodes whose aws-node pod is older than a change that was written then."""
     since_s = math.floor(written_at_s)  # objects tell their age in whole seconds
-    return sorted(node for node, made_s in snapshot.agents.items() if made_s < since_s)
+    return sorted(node for node, pod in snapshot.agents.items() if pod.created_at_s < since_s)
 
 
 def begun_s(snapshot: Snapshot, written_at_s: float) -> float:
@@ -127,7 +127,8 @@ def begun_s(snapshot: Snapshot, written_at_s: float) -> float:
     facts, since_s = snapshot.daemon_set, math.floor(written_at_s)
     if facts is None or not facts.rollout.on_delete:
         return written_at_s
-    return min((at_s for at_s in snapshot.agents.values() if at_s >= since_s), default=written_at_s)
+    made_s = (pod.created_at_s for pod in snapshot.agents.values())
+    return min((at_s for at_s in made_s if at_s >= since_s), default=written_at_s)
 
 
 def _names(left: Sequence[str]) -> str:

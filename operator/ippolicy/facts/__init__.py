@@ -8,7 +8,7 @@ Times are seconds since the epoch (`*_at_s`), spans are seconds (`*_s`).
 
 from __future__ import annotations
 
-from ippolicy.facts.births import Birth
+from ippolicy.facts.births import Agent, Birth
 from ippolicy.facts.cluster import (
     Coverage,
     LeftOut,
@@ -55,6 +55,7 @@ from ippolicy.facts.subnets import (
 )
 
 __all__ = [
+    "Agent",
     "ApiFacts",
     "BackOff",
     "Birth",

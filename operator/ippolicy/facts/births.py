@@ -1,9 +1,9 @@
-"""What an aws-node pod says of the targets that it was born with."""
+"""What an aws-node pod says of itself, and of the targets that it was born with."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ippolicy.api import GROUP
 
@@ -24,6 +24,24 @@ class Birth:
     group: str
     revision: str
     digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """The aws-node pod that serves a node.
+
+    `ending` says that it was told to go, and no other is there yet. `birth` is None for one with
+    the values of its template. `targets` has the warm targets that its container was given as
+    literal values, env key -> value; one that is not given, or comes from elsewhere, is not in it.
+    """
+
+    name: str
+    uid: str
+    created_at_s: float
+    ready: bool = True
+    ending: bool = False
+    birth: Birth | None = None
+    targets: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 def read_birth(labels: Mapping[str, str]) -> Birth | None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from ippolicy.facts.births import Birth
+from ippolicy.facts.births import Agent, Birth
 from ippolicy.facts.cni import CniFacts
 from ippolicy.facts.daemonset import DaemonSetFacts
 from ippolicy.facts.network import InstanceLimits, SubnetFacts
@@ -169,9 +169,9 @@ class Snapshot:
 
     `inventories` and `reservations` are keyed by subnet id and lack the subnets that EC2 did not
     tell of, all of them where the right to ask is missing. `instances` has every EC2 instance of
-    the cluster by its id, with a warm pool or without. `agents` maps node -> when its aws-node pod
-    was created, and `births` node -> what that pod says of its targets, for those that the webhook
-    gave some. `windows_ipam` has the targets and switches of Windows nodes in the CNI's
+    the cluster by its id, with a warm pool or without. `agents` maps node -> its aws-node pod, and
+    `waiting` node -> pods on the pod network that are bound to it and have no address yet, for the
+    nodes with any. `windows_ipam` has the targets and switches of Windows nodes in the CNI's
     ConfigMap, which aws-node does not read.
     """
 
@@ -191,5 +191,10 @@ class Snapshot:
     instances: Mapping[str, InstanceUse] = field(default_factory=dict)
     cni: CniFacts = field(default_factory=CniFacts)
     windows_ipam: Mapping[str, str] = field(default_factory=dict)
-    agents: Mapping[str, float] = field(default_factory=dict)
-    births: Mapping[str, Birth] = field(default_factory=dict)
+    agents: Mapping[str, Agent] = field(default_factory=dict)
+    waiting: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def births(self) -> dict[str, Birth]:
+        """Node -> what its pod says of its targets, for those that the webhook gave some."""
+        return {n: one.birth for n, one in self.agents.items() if one.birth is not None}

@@ -86,6 +86,7 @@ class Cluster:
         self._namespaces: dict[str, _Namespace] = {}
         self._tasks: dict[object, asyncio.Task[None]] = {}
         self._pods_per_node: Counter[str] = Counter()
+        self._waiting_per_node: Counter[str] = Counter()
         self._departures: deque[tuple[float, str]] = deque()
         self._without_aws_node_since_s: dict[str, float] = {}
         self._running = False
@@ -163,6 +164,11 @@ class Cluster:
     def pods_on(self, nodes: Iterable[NodeFacts]) -> dict[str, int]:
         """Pods on the pod network of each of `nodes`, zero included."""
         return {node.name: self._pods_per_node[node.name] for node in nodes}
+
+    def waiting_on(self, nodes: Iterable[NodeFacts]) -> dict[str, int]:
+        """Pods bound to `nodes` that have no address yet, for the nodes with any."""
+        waiting = self._waiting_per_node
+        return {node.name: waiting[node.name] for node in nodes if node.name in waiting}
 
     def instances(self, now_s: float, cooldown_s: float) -> dict[str, InstanceUse]:
         """Every EC2 instance of the cluster by its id, whatever runs on it, with its pods on the
@@ -282,13 +288,16 @@ class Cluster:
         return since_s is not None and now_s - since_s < self._settings.aws_node_grace_s
 
     def _pod_changed(self, old: PodRecord | None, new: PodRecord | None, at_s: float) -> None:
+        for pod, change in ((old, -1), (new, 1)):
+            if pod is not None and pod.waiting:
+                _count(self._waiting_per_node, pod.node, change)
         before = old.node if old is not None else ""
         after = new.node if new is not None else ""
         if before == after:
             return
         for node, change in ((before, -1), (after, 1)):
             if node:
-                self._count(node, change)
+                _count(self._pods_per_node, node, change)
                 if self._pods.synced.is_set():
                     if change < 0:
                         self._note_departure(node, at_s)
@@ -298,11 +307,6 @@ class Cluster:
         self._departures.append((at_s, node))
         while at_s - self._departures[0][0] > LONGEST_COOLDOWN_S:
             self._departures.popleft()
-
-    def _count(self, node: str, change: int) -> None:
-        self._pods_per_node[node] += change
-        if not self._pods_per_node[node]:
-            del self._pods_per_node[node]
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,6 +331,12 @@ def merge_states(states: Iterable[SourceState], now_s: float) -> SourceState:
     ages = [part.succeeded_at_s for part in parts if part.succeeded_at_s is not None]
     oldest = min(ages) if len(ages) == len(parts) else None
     return SourceState(oldest, failed.error, failed.permission)
+
+
+def _count(per_node: Counter[str], node: str, change: int) -> None:
+    per_node[node] += change
+    if not per_node[node]:
+        del per_node[node]
 
 
 def _rank(pod: AwsNodePod) -> tuple[bool, float]:

@@ -156,8 +156,8 @@ class Observer:
             instances=around.instances,
             cni=around.cni,
             windows_ipam=around.windows_ipam,
-            agents={p.node: p.created_at_s for p in agents},
-            births={p.node: p.birth for p in agents if p.birth is not None},
+            agents={pod.node: pod.agent for pod in agents},
+            waiting=self.cluster.waiting_on(view.nodes),
         )
 
     def readiness(self, now_s: float) -> Readiness:

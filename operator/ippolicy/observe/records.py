@@ -8,15 +8,17 @@ reflector.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
 import msgspec
 
-from ippolicy.facts import Birth, DaemonSetFacts, LeftOut, NodeFacts, read_daemon_set
+from ippolicy.api import EnvKey
+from ippolicy.facts import Agent, Birth, DaemonSetFacts, LeftOut, NodeFacts, read_daemon_set
 from ippolicy.facts.births import read_birth
+from ippolicy.facts.daemonset import CONTAINER
 
 GROUP_LABELS = (
     "karpenter.sh/nodepool",
@@ -38,12 +40,16 @@ _LONGEST_COUNT = 6  # digits
 
 
 class PodRecord(NamedTuple):
-    """One pod on the pod network; `node` is empty until it is scheduled."""
+    """One pod on the pod network; `node` is empty until it is scheduled.
+
+    `waiting` says that it is, and has no address yet.
+    """
 
     key: str
     uid: str
     resource_version: str
     node: str
+    waiting: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +68,7 @@ class AwsNodePod:
     """One aws-node pod. `address` is its host's, empty until the kubelet has reported it.
 
     `owner` is the DaemonSet that controls it, `revision` the hash of the template it runs,
-    `started_at_s` None until it has started, `birth` None for one with its template's targets.
+    `started_at_s` None until it has started. `birth` and `targets` are as in `Agent`.
     """
 
     key: str
@@ -79,6 +85,20 @@ class AwsNodePod:
     created_at_s: float
     started_at_s: float | None
     birth: Birth | None = None
+    targets: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    @property
+    def agent(self) -> Agent:
+        """What others are told of it."""
+        return Agent(
+            name=self.name,
+            uid=self.uid,
+            created_at_s=self.created_at_s,
+            ready=self.ready,
+            ending=self.terminating,
+            birth=self.birth,
+            targets=self.targets,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,9 +179,29 @@ class _PodSpec(msgspec.Struct, rename="camel"):
     node_name: str = ""
 
 
+class _SlimStatus(msgspec.Struct):
+    podIP: str = ""  # noqa: N815  (the API's own name)
+
+
 class _SlimPod(msgspec.Struct):
     metadata: _SlimMeta
     spec: _PodSpec = msgspec.field(default_factory=_PodSpec)
+    status: _SlimStatus = msgspec.field(default_factory=_SlimStatus)
+
+
+class _EnvVar(msgspec.Struct):
+    name: str = ""
+    value: str = ""
+    valueFrom: dict[str, Any] | None = None  # noqa: N815  (the API's own name)
+
+
+class _Container(msgspec.Struct):
+    name: str = ""
+    env: list[_EnvVar] | None = None
+
+
+class _AgentSpec(_PodSpec, rename="camel"):
+    containers: list[_Container] | None = None
 
 
 class _PodStatus(msgspec.Struct):
@@ -174,7 +214,7 @@ class _PodStatus(msgspec.Struct):
 
 class _Pod(msgspec.Struct):
     metadata: _Meta
-    spec: _PodSpec = msgspec.field(default_factory=_PodSpec)
+    spec: _AgentSpec = msgspec.field(default_factory=_AgentSpec)
     status: _PodStatus = msgspec.field(default_factory=_PodStatus)
 
 
@@ -184,12 +224,18 @@ _POD = msgspec.json.Decoder(_Pod)
 
 
 def read_pod(raw: bytes) -> PodRecord:
-    """Where a workload pod is."""
+    """Where a workload pod is, and whether it waits for an address."""
     pod = _SLIM_POD.decode(raw)
     meta = pod.metadata
     # 20,000 pods name the same few thousand nodes: keep each name once.
     node = sys.intern(pod.spec.node_name)
-    return PodRecord(f"{meta.namespace}/{meta.name}", meta.uid, meta.resource_version, node)
+    return PodRecord(
+        key=f"{meta.namespace}/{meta.name}",
+        uid=meta.uid,
+        resource_version=meta.resource_version,
+        node=node,
+        waiting=bool(node) and not pod.status.podIP,
+    )
 
 
 def read_node(raw: bytes) -> NodeRecord:
@@ -216,7 +262,7 @@ def read_node(raw: bytes) -> NodeRecord:
 
 
 def read_aws_node_pod(raw: bytes) -> AwsNodePod:
-    """One aws-node pod: where it can be read, and which template it runs."""
+    """One aws-node pod: where it can be read, which template it runs, and with which targets."""
     pod = _POD.decode(raw)
     meta, status = pod.metadata, pod.status
     owner = next((o for o in meta.owner_references or () if o.controller is not False), None)
@@ -235,7 +281,20 @@ def read_aws_node_pod(raw: bytes) -> AwsNodePod:
         created_at_s=meta.created_at_s,
         started_at_s=status.startTime.timestamp() if status.startTime else None,
         birth=read_birth(meta.labels or {}),
+        targets=_targets(pod.spec.containers or ()),
     )
+
+
+def _targets(containers: Iterable[_Container]) -> dict[str, str]:
+    """The warm targets that aws-node was given as literal values; of twice the same, the last."""
+    given = next((one.env or () for one in containers if one.name == CONTAINER), ())
+    last = {entry.name: entry for entry in given if entry.name in EnvKey.__members__}
+    # 5,000 pods have few values among them: keep each text once.
+    return {
+        sys.intern(key): sys.intern(entry.value)
+        for key, entry in last.items()
+        if entry.valueFrom is None
+    }
 
 
 def _ready(status: _PodStatus) -> bool:
