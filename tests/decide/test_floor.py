@@ -16,7 +16,7 @@ from ippolicy.decide.decision import Inputs, decide
 from ippolicy.decide.floor import Floor, Floors, TooLean, floors_of, too_lean
 from ippolicy.decide.gates import Limits
 from ippolicy.decide.types import Decision, Reason, Verdict
-from ippolicy.facts import InForce, InstanceLimits, LateStarts, Signals
+from ippolicy.facts import InForce, InstanceLimits, LateStarts, Ran, Signals
 from ippolicy.ipamd import PoolSettings, WarmTargets
 
 HOUR_S = 3_600.0
@@ -52,6 +52,24 @@ def test_late_starts_count_against_the_targets_that_they_came_under() -> None:
     signals = under((7_200, LEAN), (3_600, generous), starts=[late(9, 3_601), late(1, 3_599)])
     (group, _) = too_lean(signals, STARTS, limit=0.05, now_s=NOW_S)
     assert (group.targets, group.late, group.starts) == (LEAN, 9, 51)
+
+
+def test_a_node_with_targets_of_its_own_counts_for_those_alone() -> None:
+    own = WarmTargets(warm_ip=1, minimum_ip=9)
+    ran = (Ran("node-0", own, NOW_S - 5_400, NOW_S - 1_800), Ran("node-1", own, NOW_S - 3_600))
+    starts = [late(4, 7_000), late(9, 3_601), late(1, 1_799)]
+    signals = replace(under((7_200, LEAN), starts=starts), ran=ran)
+    traces = [STARTS[0], replace(STARTS[0], node="node-1")]
+    found = too_lean(signals, traces, limit=0.05, now_s=NOW_S)
+    # So many started on node-0 in the hour that it ran so, and on node-1 in the last.
+    assert found == [TooLean(group, own, 9, 52 + 49) for group in ("blue", None)]
+
+
+def test_targets_of_a_node_s_own_are_told_apart_from_the_same_of_all() -> None:
+    ran = (Ran("node-0", LEAN, NOW_S - 3_600),)
+    signals = replace(under((7_200, LEAN), starts=[late(9, 3_700), late(9, 60)]), ran=ran)
+    found = too_lean(signals, STARTS, limit=0.05, now_s=NOW_S)
+    assert [(one.late, one.starts) for one in found if one.group is None] == [(9, 51), (9, 49)]
 
 
 def test_after_a_day_late_starts_no_longer_count() -> None:

@@ -14,6 +14,7 @@ from builders import NOW_S, daemon_set, node, pool, snapshot, trace
 from ippolicy.decide.environment import read_environment
 from ippolicy.decide.hindsight import Look, in_hindsight
 from ippolicy.decide.measure import KEPT_S, MOST_GAP_S, SLOT_S, STARTING_S, Counts, Meter
+from ippolicy.decide.running import Running
 from ippolicy.facts import PoolCounters, Signals, Snapshot
 from ippolicy.ipamd import PoolSettings, WarmTargets
 
@@ -167,6 +168,13 @@ def test_a_node_that_was_there_for_half_of_the_time_counts_half() -> None:
 
 def test_nothing_is_said_of_demand_that_nobody_watched() -> None:
     assert in_hindsight(look(traces=[]), NOW_S - 3_600, SETTINGS, [LEAN]) == ()
+
+
+def test_what_is_in_force_is_replayed_on_each_node_as_it_runs_there() -> None:
+    running = Running(SETTINGS, {f"node-{n}": LEAN for n in range(4)})
+    mixed, lean = in_hindsight(look(), NOW_S - 3_600, SETTINGS, [running, LEAN])
+    assert mixed.held == pytest.approx(4 * 21 + 6 * 42, rel=0.01)
+    assert lean.held == pytest.approx(10 * 21, rel=0.01)
 
 
 def test_of_a_large_fleet_a_fair_sample_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
-from builders import NOW_S, daemon_set, node, pool, rollout, snapshot
+from builders import NOW_S, agent, daemon_set, node, pool, rollout, snapshot
 from ippolicy.decide import signals
-from ippolicy.decide.signals import KEPT_S, STARTING_S, Noted, SignalHistory
-from ippolicy.facts import ApiFacts, InForce, LateStarts, PoolCounters, Snapshot
+from ippolicy.decide.environment import as_env
+from ippolicy.decide.signals import KEPT_S, SLOT_S, STARTING_S, Noted, SignalHistory
+from ippolicy.decide.signals_kept import pack, unpack
+from ippolicy.facts import ApiFacts, Birth, InForce, LateStarts, PoolCounters, Ran, Snapshot
 from ippolicy.ipamd import WarmTargets
 
 BEGUN_S = NOW_S + 2 * STARTING_S
@@ -214,3 +216,65 @@ def test_after_a_clock_was_put_back_calls_are_counted_on() -> None:
     for at_s, calls in ((5_000, 0), (10, 100), (60, 120)):
         history.note(seen(hour_s + at_s, called(calls, 0, 1_000)))
     assert history.signals(hour_s + 900).ec2["AssignPrivateIpAddresses"].calls == 20
+
+
+# -- targets of a node's own ------------------------------------------------------------------
+
+OWN = WarmTargets(warm_eni=1, warm_ip=2, minimum_ip=20, warm_prefix=1)
+MORE = replace(OWN, warm_ip=5)
+
+
+def born(at_s: float, targets: WarmTargets | None, *, made_s: float, failed: int = 0) -> Snapshot:
+    """One node whose aws-node was made at `made_s` with targets of its own, or (None) without."""
+    env = {} if targets is None else as_env(targets)
+    birth = None if targets is None else Birth("default", "blue", "1", "digest")
+    facts = seen(at_s, PoolCounters(add_requests=failed + 9, no_available_addresses=failed), 29)
+    pod = agent(0, created_at_s=made_s, birth=birth, targets=env)
+    return replace(facts, agents={"node-0": pod})
+
+
+def test_what_a_node_ran_with_is_remembered_for_a_day() -> None:
+    history = SignalHistory()
+    history.note(born(NOW_S, OWN, made_s=NOW_S - 900))
+    first = Ran("node-0", OWN, NOW_S - 900)
+    assert history.signals(NOW_S).ran == (first,)
+    history.note(born(NOW_S + 60, OWN, made_s=NOW_S + 40))  # made anew, alike
+    assert history.signals(NOW_S + 60).ran == (first,)
+    history.note(born(NOW_S + 120, MORE, made_s=NOW_S + 100))
+    over, second = replace(first, until_s=NOW_S + 100), Ran("node-0", MORE, NOW_S + 100)
+    assert history.signals(NOW_S + 120).ran == (over, second)
+    history.note(born(NOW_S + 180, None, made_s=NOW_S + 170))
+    assert history.signals(NOW_S).ran == (over, replace(second, until_s=NOW_S + 170))
+    history.note(born(NOW_S + 140 + KEPT_S, None, made_s=NOW_S + 170))
+    assert history.signals(NOW_S).ran == (replace(second, until_s=NOW_S + 170),)
+
+
+def test_what_a_node_that_is_gone_ran_with_ends_with_it() -> None:
+    history = SignalHistory()
+    history.note(born(NOW_S, OWN, made_s=NOW_S - 900))
+    history.note(snapshot(0, taken_at_s=NOW_S + 30))
+    assert history.signals(NOW_S).ran == (Ran("node-0", OWN, NOW_S - 900, NOW_S + 30),)
+
+
+def test_what_is_over_outlives_the_process_and_what_is_not_is_read_from_the_pods() -> None:
+    history = SignalHistory()
+    history.note(born(NOW_S, OWN, made_s=NOW_S - 900))
+    history.note(born(NOW_S + 70, OWN, made_s=NOW_S - 900))
+    history.note(born(NOW_S + 90, OWN, made_s=NOW_S - 900, failed=3))
+    history.note(born(NOW_S + 120, MORE, made_s=NOW_S + 100, failed=3))
+    known = history.signals(NOW_S + 120).ran
+    assert len(known) == 2
+    after = SignalHistory(unpack(pack(history.noted())))
+    after.note(born(NOW_S + 150, MORE, made_s=NOW_S + 100))
+    assert after.signals(NOW_S + 150).ran == known
+
+
+def test_late_starts_before_and_after_a_pod_is_made_anew_are_kept_apart() -> None:
+    slot_s = NOW_S - NOW_S % SLOT_S + SLOT_S
+    history = SignalHistory()
+    history.note(born(slot_s - 200, OWN, made_s=slot_s - 900))
+    history.note(born(slot_s, OWN, made_s=slot_s - 900))
+    history.note(born(slot_s + 30, OWN, made_s=slot_s - 900, failed=3))
+    history.note(born(slot_s + 60, MORE, made_s=slot_s + 40, failed=3))
+    history.note(born(slot_s + 90, MORE, made_s=slot_s + 40, failed=5))
+    assert [late.pods for late in history.signals(slot_s + 90).late] == [3, 2]

@@ -124,6 +124,7 @@ def test_a_rollout_of_many_nodes_is_begun_so_early_that_it_has_ended() -> None:
         Fleet(spec={"change": {"minSaving": "60%"}}),
         Fleet(spec={"change": {"cooldown": "20h"}}),
         Fleet(strategy="OnDelete"),
+        Fleet(spec={"apply": {"method": "Admission"}}),
         Fleet(spec={"bounds": {"warmIPTarget": {"max": 1}, "minimumIPTarget": {"max": 2}}}),
         Fleet(
             signals=Signals(
@@ -140,6 +141,7 @@ def test_a_rollout_of_many_nodes_is_begun_so_early_that_it_has_ended() -> None:
         "too small a saving",
         "a cooldown longer than a part",
         "pods that nobody restarts",
+        "pods that get targets at birth",
         "bounds that serve no batch",
         "late starts that were measured",
     ],

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from ippolicy.api import Method
 from ippolicy.decide import rule
 from ippolicy.decide.ask import Ask
 from ippolicy.decide.demand import profile
@@ -32,6 +33,7 @@ from ippolicy.decide.searching import searched_for
 from ippolicy.decide.timetable import DayAsk, day_searched, plan_of
 from ippolicy.decide.types import GroupAdvice, Recommendation
 from ippolicy.facts import NodeFacts, NodeTrace
+from ippolicy.ipamd import WarmTargets
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +96,7 @@ def _by_time_of_day(
         question=searched.question,
         day=searched.day,
         window_s=spec.demand.window.seconds,
-        # A switch that is due cannot wait for a window.
-        max_per_day=1 if spec.change.windows else spec.change.max_per_day,
+        max_per_day=1 if _waits_for_its_hour(ask) else spec.change.max_per_day,
         min_saving=spec.change.min_saving.fraction,
         cooldown_s=spec.change.cooldown.seconds,
     )
@@ -123,6 +124,19 @@ def _by_time_of_day(
         plan=plan,
         held_interval=None,
     ), searched
+
+
+def _waits_for_its_hour(ask: Ask) -> bool:
+    """Whether a switch that is due cannot be made: it would have to wait for a window, or for nodes
+    to be made anew."""
+    return bool(ask.policy.spec.change.windows) or ask.policy.spec.apply.method is Method.ADMISSION
+
+
+def _as_generous(targets: WarmTargets, lower: WarmTargets) -> bool:
+    """Whether targets ask for what demand does at least; whole ENIs and prefixes are not judged."""
+    return not targets.counts_addresses or (
+        targets.warm_ip >= lower.warm_ip and targets.minimum_ip >= lower.minimum_ip
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,17 +233,16 @@ class _Room:
             present=present_use(ask.snapshot, nodes),
             predicted=predict(ask.snapshot, nodes, settings, targets),
             evidence=evidence_of(traces, needed=policy.spec.demand.min_evidence, nodes=len(nodes)),
-            present_meets=not self._too_lean(floor, group)
-            and (
-                not present.counts_addresses
-                or (present.warm_ip >= lower.warm_ip and present.minimum_ip >= lower.minimum_ip)
+            present_meets=all(
+                _as_generous(run.targets, lower) and not self._too_lean(run.targets, floor, group)
+                for run in ask.running.among(nodes)
             ),
         )
 
-    def _too_lean(self, floor: Floor | None, group: str | None) -> bool:
-        """Whether a floor forbids the targets in force."""
+    def _too_lean(self, targets: WarmTargets, floor: Floor | None, group: str | None) -> bool:
+        """Whether a floor forbids targets that are in force."""
         ask = self.ask
-        kept = keeps(ask.settings.targets, slots_of(ask.snapshot, group), ask.settings)
+        kept = keeps(targets, slots_of(ask.snapshot, group), ask.settings)
         return floor is not None and not floor.allows(*kept, ask.policy.spec.bounds)
 
     def _raised(self, group: str | None) -> str:

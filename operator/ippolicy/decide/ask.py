@@ -8,22 +8,28 @@ from dataclasses import dataclass
 from ippolicy.api import IPPolicy
 from ippolicy.decide.ec2 import budget_share
 from ippolicy.decide.question import Searched
+from ippolicy.decide.running import Running
 from ippolicy.facts import DaemonSetFacts, NodeTrace, Signals, Snapshot
 from ippolicy.ipamd import PoolSettings
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """The inputs of a decision that recommendations look at; `settings` are those in force."""
+    """The inputs of a decision that recommendations look at; `running` is what is in force."""
 
     policy: IPPolicy
     snapshot: Snapshot
     daemon_set: DaemonSetFacts
-    settings: PoolSettings
+    running: Running
     traces: Sequence[NodeTrace]
     signals: Signals
     searched: Searched | None
     by_replay: bool
+
+    @property
+    def settings(self) -> PoolSettings:
+        """What the DaemonSet's template says."""
+        return self.running.base
 
     @property
     def now_s(self) -> float:

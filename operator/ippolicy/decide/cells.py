@@ -61,7 +61,7 @@ def cells_of(tried: Sequence[Candidate], columns: Indexes) -> list[Cell]:
 
 def values_of(tried: Sequence[Candidate]) -> tuple[list[int], list[int]]:
     """The values of WARM_IP_TARGET and of MINIMUM_IP_TARGET in a grid, ascending."""
-    points = {values for c in tried if (values := c.values) is not None}
+    points = {place for c in tried if (place := c.place) is not None}
     return sorted({warm for warm, _ in points}), sorted({minimum for _, minimum in points})
 
 

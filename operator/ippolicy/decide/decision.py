@@ -20,6 +20,7 @@ from ippolicy.decide.pacing import paced
 from ippolicy.decide.predict import predict
 from ippolicy.decide.proof import proof_of
 from ippolicy.decide.question import Searched
+from ippolicy.decide.running import running_of
 from ippolicy.decide.subnets.brake import Braking, SubnetRoom, watching
 from ippolicy.decide.subnets.wayout import DeadEnd
 from ippolicy.decide.trust import Ladder
@@ -101,7 +102,7 @@ def _decide(inputs: Inputs, ladder: Ladder) -> Decision:
             policy=inputs.policy,
             snapshot=inputs.snapshot,
             daemon_set=daemon_set,
-            settings=environment.settings,
+            running=running_of(inputs.snapshot, environment.settings),
             traces=inputs.traces,
             signals=inputs.signals,
             searched=inputs.searched,

@@ -10,7 +10,7 @@ import numpy as np
 
 from ippolicy.decide.objective import Scores
 from ippolicy.decide.resample import resampled_weights, sample, sample_order
-from ippolicy.decide.trials import Floats, Indexes, Trials
+from ippolicy.decide.trials import Floats, Indexes, Played, Trials
 from ippolicy.decide.units import HOUR_S, Unit, layers
 
 POOLED: Final = "\0 all other groups"  # no name of a group has a NUL
@@ -19,11 +19,19 @@ POOLED: Final = "\0 all other groups"  # no name of a group has a NUL
 class Fleet:
     """A growing sample of the units of `trials`, judged as the `nodes` that each group has now.
 
-    Groups that are not among `own` are judged as one, named `POOLED`.
+    Groups that are not among `own` are judged as one, named `POOLED`. Where `mixtures` has a group,
+    number 0 is the mixture of the settings of those numbers, each by its share of the nodes.
     """
 
-    def __init__(self, trials: Trials, nodes: Mapping[str, int], own: Container[str]) -> None:
+    def __init__(
+        self,
+        trials: Trials,
+        nodes: Mapping[str, int],
+        own: Container[str],
+        mixtures: Mapping[str, Mapping[int, float]] | None = None,
+    ) -> None:
         self.trials = trials
+        self._mixtures = mixtures or {}
         self._nodes = pooled_nodes(nodes, own)
         names = [unit.group if unit.group in own else POOLED for unit in trials.units]
         self._names = np.array(names)
@@ -71,6 +79,8 @@ class Fleet:
         units = [self.trials.units[row] for row in rows]
         span_s = np.array([unit.until_s - unit.since_s for unit in units])
         played = self.trials.results(rows, columns)
+        if mixture := self._mixtures.get(group):
+            _mix(played, columns, mixture)
         # Each resample stands for the nodes that the group has now, however long each was watched.
         per_second = weights * (self._nodes[group] / (weights @ span_s))[:, None]
         over_time = per_second * span_s
@@ -84,6 +94,14 @@ class Fleet:
             nodes=self._nodes[group],
             slack=float(per_second[0].max()),
         )
+
+
+def _mix(played: Played, columns: Indexes, mixture: Mapping[int, float]) -> None:
+    """Put the mixture in the place of number 0, which is the first of the ascending `columns`."""
+    parts, shares = np.searchsorted(columns, list(mixture)), np.array(list(mixture.values()))
+    for name in Played.__slots__:
+        array: Floats = getattr(played, name)
+        array[:, 0] = array[:, parts] @ shares
 
 
 def pooled_nodes(nodes: Mapping[str, int], own: Container[str]) -> dict[str, int]:

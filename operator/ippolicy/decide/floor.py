@@ -8,14 +8,15 @@ no more generous. For a day after it was measured nothing is chosen but what
 
 so that the next choice goes up at once, as a VPA does after a container ran out of memory. It rests
 on what was measured under which targets, never on what was chosen before: once more generous
-targets are in force, only what goes wrong under those raises the floor again. The day slides: with
-no more late starts, those that were counted leave it one by one.
+targets are in force, only what goes wrong under those raises the floor again. A node whose pod was
+born with targets of its own counts for those alone. The day slides: with no more late starts, those
+that were counted leave it one by one.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from math import inf
@@ -23,7 +24,7 @@ from typing import Final
 
 from ippolicy.api import Bounds
 from ippolicy.decide.signals import KEPT_S
-from ippolicy.facts import InForce, NodeTrace, Signals, Snapshot
+from ippolicy.facts import InForce, NodeTrace, Ran, Signals, Snapshot
 from ippolicy.ipamd import PoolSettings, WarmTargets
 from ippolicy.ipamd.shape import ADDRESSES_PER_PREFIX
 
@@ -88,22 +89,21 @@ def too_lean(
     """What more than `limit` (a share) of the starts waited under, in the last day."""
     if not signals.late:
         return []
-    found = []
-    for targets, since_s, until_s in _stretches(signals.in_force, now_s):
-        late: Counter[str | None] = Counter()
-        for one in signals.late:
+    times = _Times(signals, now_s)
+    late: dict[_Stretch, Counter[str | None]] = {each: Counter() for each, *_ in times.of_all}
+    for one in signals.late:
+        for stretch, since_s, until_s in times.of(one.node):
             if since_s <= one.at_s < until_s:
-                late[one.group] += one.pods
-                late[None] += one.pods
-        if not late:
-            continue
-        starts = _starts(traces, since_s, until_s)
-        found += [
-            TooLean(group, targets, count, max(count, round(starts[group])))
-            for group, count in late.items()
-            if count > limit * max(count, starts[group]) + NO_EVIDENCE
-        ]
-    return found
+                counts = late.setdefault(stretch, Counter())
+                counts[one.group] += one.pods
+                counts[None] += one.pods
+    starts = _starts(traces, times, {stretch for stretch, counts in late.items() if counts})
+    return [
+        TooLean(group, stretch.targets, count, max(count, round(starts[stretch, group])))
+        for stretch, counts in late.items()
+        for group, count in counts.items()
+        if count > limit * max(count, starts[stretch, group]) + NO_EVIDENCE
+    ]
 
 
 def floors_of(found: Iterable[TooLean], snapshot: Snapshot, settings: PoolSettings) -> Floors:
@@ -136,23 +136,64 @@ def slots_of(snapshot: Snapshot, group: str | None) -> int:
     return min((snapshot.limits[kind].slots for kind in types & snapshot.limits.keys()), default=1)
 
 
-def _stretches(
-    in_force: Sequence[InForce], now_s: float
-) -> Iterable[tuple[WarmTargets, float, float]]:
-    """(targets, since, until) of the last day, in seconds since the epoch."""
-    horizon_s = now_s - KEPT_S
-    for one, after in pairwise((*in_force, InForce(inf, WarmTargets()))):
-        if after.since_s > horizon_s:
-            yield one.targets, max(one.since_s, horizon_s), after.since_s
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    """What is counted together: all that ran with the template's targets since `since_s`, or (None)
+    all that ran with targets of their own, whenever."""
+
+    targets: WarmTargets
+    since_s: float | None
+
+
+_Span = tuple[_Stretch, float, float]
+"""A stretch, and from when to when it was on a node, in seconds since the epoch."""
+
+
+class _Times:
+    """What each node ran with in the last day, and when."""
+
+    def __init__(self, signals: Signals, now_s: float) -> None:
+        self._horizon_s = now_s - KEPT_S
+        ends = (*signals.in_force, InForce(inf, WarmTargets()))
+        self.of_all: list[_Span] = [
+            (_Stretch(one.targets, one.since_s), max(one.since_s, self._horizon_s), after.since_s)
+            for one, after in pairwise(ends)
+            if after.since_s > self._horizon_s
+        ]
+        self._own: dict[str, list[Ran]] = defaultdict(list)
+        for ran in signals.ran:
+            self._own[ran.node].append(ran)
+
+    def of(self, node: str) -> list[_Span]:
+        """Those of one node, in no order; the template's where it had none of its own."""
+        spans = self.of_all
+        if node not in self._own:
+            return spans
+        for ran in self._own[node]:
+            until_s = inf if ran.until_s is None else ran.until_s
+            spans = [part for span in spans for part in _without(span, ran.since_s, until_s)]
+            own = (_Stretch(ran.targets, None), max(ran.since_s, self._horizon_s), until_s)
+            spans.append(own)
+        return spans
+
+
+def _without(span: _Span, since_s: float, until_s: float) -> Iterable[_Span]:
+    """What is left of a span outside some time."""
+    stretch, first_s, last_s = span
+    for start_s, end_s in ((first_s, min(last_s, since_s)), (max(first_s, until_s), last_s)):
+        if start_s < end_s:
+            yield stretch, start_s, end_s
 
 
 def _starts(
-    traces: Iterable[NodeTrace], since_s: float, until_s: float
-) -> Mapping[str | None, float]:
-    """Pods that started in a while, by group and (None) in all."""
-    starts: dict[str | None, float] = defaultdict(float)
+    traces: Iterable[NodeTrace], times: _Times, wanted: Collection[_Stretch]
+) -> Mapping[tuple[_Stretch, str | None], float]:
+    """Pods that started in each stretch, by group and (None) in all."""
+    starts: dict[tuple[_Stretch, str | None], float] = defaultdict(float)
     for trace in traces:
-        count = trace.weight * int((trace.between(since_s, until_s).changes > 0).sum())
-        starts[trace.group] += count
-        starts[None] += count
+        for stretch, since_s, until_s in times.of(trace.node):
+            if stretch in wanted:
+                count = trace.weight * int((trace.between(since_s, until_s).changes > 0).sum())
+                starts[stretch, trace.group] += count
+                starts[stretch, None] += count
     return starts

@@ -5,7 +5,10 @@
     addresses     WARM_IP_TARGET x MINIMUM_IP_TARGET, WARM_IP at least 1
     prefixes      the same, MINIMUM in whole /28s; and WARM_PREFIX_TARGET alone, at least 1, where
                   the env has no WARM_IP and MINIMUM and the entry is ours to write
-    either        the setting in force, so that leaving things as they are is an option too
+    either        the settings in force, so that leaving things as they are is an option too
+
+Where nodes run with targets of their own, what is in force is a mixture, number 0, which is judged
+as such and never chosen; the settings that it is made of follow it.
 
 WARM_ENI_TARGET is never written: it has no bounds, and WARM_IP and MINIMUM put it aside. Nor are
 WARM_IP and MINIMUM ever taken away, which would bring WARM_ENI's whole spare ENI back.
@@ -15,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from enum import Enum
 from typing import Final
 
 import numpy as np
@@ -36,18 +40,34 @@ Values = tuple[int, int]
 """WARM_IP_TARGET and MINIMUM_IP_TARGET of a setting."""
 
 
+class Stand(Enum):
+    """Where a setting stands to the grid."""
+
+    IN = "in"  # one of its points, if it counts addresses at all
+    BESIDE = "beside"  # in force on some nodes, wherever the lines of the grid are
+    MIXED = "mixed"  # no setting: what is in force, on each node its own
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A setting to try; `writable` says that it lies within the bounds."""
 
     targets: WarmTargets
     writable: bool
+    stand: Stand = Stand.IN
 
     @property
     def values(self) -> Values | None:
-        """Its place in the grid; None for what stands beside it."""
+        """Its values of the two targets; None where it has no such."""
         targets = self.targets
-        return (targets.warm_ip, targets.minimum_ip) if targets.warm_ip else None
+        if not targets.warm_ip or self.stand is Stand.MIXED:
+            return None
+        return targets.warm_ip, targets.minimum_ip
+
+    @property
+    def place(self) -> Values | None:
+        """Its place in the grid; None for what stands beside it."""
+        return self.values if self.stand is Stand.IN else None
 
 
 def candidates(
@@ -57,27 +77,28 @@ def candidates(
     *,
     anchor: WarmTargets,
     may_write_prefix: bool,
+    in_force: Sequence[WarmTargets] = (),
 ) -> list[Candidate]:
-    """The setting in force first, then what else is tried, each once.
+    """What is in force first, then what else is tried, each once.
 
-    The grid reaches beyond the bounds, so that it can be said what they cost. `anchor` is a setting
-    whose values the grid is sure to have.
+    In force is `present`, or a mixture of several targets `in_force`. The grid reaches beyond the
+    bounds, so that it can be said what they cost. `anchor` is a setting whose values the grid is
+    sure to have.
     """
     warm = _warm_ladder(present, bounds, anchor.warm_ip)
     minimum = _minimum_ladder(units, present, bounds, anchor.minimum_ip)
-    found = [Candidate(present.targets, _stays(present, bounds))]
+    found = _in_force(present, bounds, in_force)
+    taken = {candidate.values for candidate in found}
+    prefixes = {c.targets.warm_prefix for c in found if c.stand is not Stand.MIXED}
     found += [
-        candidate((w, m), present, bounds)
-        for w in warm
-        for m in minimum
-        if (w, m) != (present.targets.warm_ip, present.targets.minimum_ip)
+        candidate((w, m), present, bounds) for w in warm for m in minimum if (w, m) not in taken
     ]
     if present.prefix_delegation and may_write_prefix and not present.targets.counts_addresses:
         limits = bounds.warm_prefix_target
         found += [
             Candidate(replace(present.targets, warm_prefix=p), writable=True)
             for p in range(limits.min, limits.max + 1)
-            if p != present.targets.warm_prefix
+            if p not in prefixes
         ]
     return found
 
@@ -97,11 +118,11 @@ def step_of_minimum(present: PoolSettings) -> int:
 def coarse(tried: Sequence[Candidate]) -> Indexes:
     """The numbers of every second value of each target and of its last, of the corners of what is
     writable, the setting in force, and all that stands beside the grid."""
-    places = [c.values for c in tried]
+    places = [c.place for c in tried]
     few: list[set[int]] = []
     for axis in (0, 1):
         values = sorted({place[axis] for place in places if place is not None})
-        allowed = [c.values[axis] for c in tried if c.writable and c.values is not None]
+        allowed = [c.place[axis] for c in tried if c.writable and c.place is not None]
         few.append({*_every_second(values), *(f(allowed) for f in (min, max) if allowed)})
     keep = [
         number
@@ -129,6 +150,17 @@ def bound_between(free: WarmTargets, bounds: Bounds) -> str:
 def _within(warm: int, minimum: int, bounds: Bounds) -> bool:
     w, m = bounds.warm_ip_target, bounds.minimum_ip_target
     return w.min <= warm <= w.max and m.min <= minimum <= m.max
+
+
+def _in_force(
+    present: PoolSettings, bounds: Bounds, targets: Sequence[WarmTargets]
+) -> list[Candidate]:
+    if not targets:
+        return [Candidate(present.targets, _stays(present, bounds))]
+    return [Candidate(present.targets, writable=False, stand=Stand.MIXED)] + [
+        Candidate(one, _stays(replace(present, targets=one), bounds), Stand.BESIDE)
+        for one in targets
+    ]
 
 
 def _stays(present: PoolSettings, bounds: Bounds) -> bool:

@@ -1,12 +1,13 @@
 """What the model makes of the demand that there really was: the test of a prediction.
 
 Two or three settings are replayed, never a grid, and of a large fleet no more than a fair sample.
+One of them may be what is in force, on each node its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import partial
 from typing import Final
 
@@ -14,8 +15,9 @@ import numpy as np
 
 from ippolicy.decide.ec2 import latency_of
 from ippolicy.decide.resample import LEAST, resampled_weights, sample, sample_order
-from ippolicy.decide.trials import Trials, replay_fast
-from ippolicy.decide.units import layers, units_of
+from ippolicy.decide.running import Running
+from ippolicy.decide.trials import Played, Trials, replay_fast
+from ippolicy.decide.units import Unit, layers, units_of
 from ippolicy.facts import Forecast, NodeTrace, Signals, Snapshot
 from ippolicy.ipamd import PoolSettings, WarmTargets
 
@@ -41,7 +43,7 @@ class Look:
 
 
 def in_hindsight(
-    look: Look, since_s: float, base: PoolSettings, settings: Sequence[WarmTargets]
+    look: Look, since_s: float, base: PoolSettings, settings: Sequence[WarmTargets | Running]
 ) -> tuple[Forecast, ...]:
     """What each of the `settings` would have come to in the demand from `since_s` to now; nothing
     where nothing can be replayed.
@@ -58,18 +60,22 @@ def in_hindsight(
     )
     if not units:
         return ()
+    played_as = [[_targets(setting, unit) for setting in settings] for unit in units]
+    targets = sorted({one for row in played_as for one in row}, key=astuple)
     trials = Trials(
-        units, settings, base, partial(replay_fast, latency=latency_of(look.signals.ec2))
+        units, targets, base, partial(replay_fast, latency=latency_of(look.signals.ec2))
     )
     strata = layers([unit.group for unit in units], [unit.mean_level for unit in units])
-    order, columns = sample_order(strata), np.arange(len(settings))
+    order, columns = sample_order(strata), np.arange(len(targets))
     share = 1.0
-    while share * len(units) > LEAST and _cost(trials, order, share, len(settings)) > MOST_EVENTS:
+    while share * len(units) > LEAST and _cost(trials, order, share, len(targets)) > MOST_EVENTS:
         share /= 2
     drawn = sample(order, share)
     rows = np.concatenate(drawn)
     trials.play(rows, columns)
-    played = trials.results(rows, columns)
+    every = trials.results(rows, columns)
+    own = np.array([[targets.index(one) for one in played_as[row]] for row in rows])
+    played = Played(*(np.take_along_axis(getattr(every, n), own, 1) for n in Played.__slots__))
     weights = resampled_weights(drawn, [len(stratum) for stratum in strata])
     weights = weights * np.array([units[row].source.weight for row in rows])
     spans_s = np.array([units[row].until_s - units[row].since_s for row in rows])
@@ -88,6 +94,10 @@ def in_hindsight(
         )
         for n in range(len(settings))
     )
+
+
+def _targets(setting: WarmTargets | Running, unit: Unit) -> WarmTargets:
+    return setting.targets_of(unit.source.node) if isinstance(setting, Running) else setting
 
 
 def _cost(trials: Trials, order: Sequence[np.ndarray], share: float, settings: int) -> int:

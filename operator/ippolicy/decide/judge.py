@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
 
-from ippolicy.decide.fleet import Fleet, pooled_nodes, together
+from ippolicy.decide.fleet import POOLED, Fleet, pooled_nodes, together
 from ippolicy.decide.floor import Floor, keeps
-from ippolicy.decide.grid import Candidate, Values, candidate
+from ippolicy.decide.grid import Candidate, Stand, Values, candidate
 from ippolicy.decide.objective import (
     FEW_CALLS_PER_MINUTE,
     Case,
@@ -26,6 +28,7 @@ from ippolicy.decide.trials import Indexes, Replay, Trials
 from ippolicy.decide.units import Unit
 
 _MARGIN: Final = 0.05
+_PRESENT: Final[Mapping[int, float]] = MappingProxyType({0: 1.0})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,8 +57,10 @@ class Judge:
     ) -> None:
         targets = [c.targets for c in tried]
         self.tried = list(tried)
+        self.in_force = numbers_in_force(question, tried, own)
+        mixtures = {name: each for name, each in self.in_force.items() if name is not None}
         self.fleets = [
-            Fleet(Trials(units, targets, question.present, replay), question.nodes, own)
+            Fleet(Trials(units, targets, question.present, replay), question.nodes, own, mixtures)
             for units in moments
         ]
         self._question = question
@@ -128,7 +133,18 @@ class Judge:
             [self.tried[column] for column in judged.columns],
             anchor=fleets if name is None else groups.get(name, fleets),
             allowed=allowed,
+            in_force=self.in_force.get(name, _PRESENT),
         )
+
+    def most_in_force(self, name: str | None) -> int:
+        """The number of the setting that most nodes of a group, or (None) of all, run."""
+        return next(iter(self.in_force.get(name, _PRESENT)))
+
+    def present_met(self, judged: Judged, name: str | None) -> bool:
+        """Whether what is in force keeps the limits and the bounds, and is no trap."""
+        allowed = self.allowed(name, judged.columns)
+        parts = self.in_force.get(name, _PRESENT)
+        return bool(judged.cases[name].within[0, 0] and allowed[list(parts)].all())
 
     def best(self, judged: Judged, name: str | None) -> Pick:
         """The best setting of all that may be chosen."""
@@ -137,7 +153,7 @@ class Judge:
     def in_play(self, judged: Judged) -> Indexes:
         """The settings that any resample might choose for the fleet or any group."""
         columns = judged.columns
-        keep = columns == 0
+        keep = columns <= max(self.in_force.get(None, _PRESENT))
         for name, case in judged.cases.items():
             keep |= in_play(case, self.allowed(name, columns), margin=_MARGIN)
         keep |= in_play(judged.cases[None], self.any[columns], margin=_MARGIN)
@@ -181,6 +197,26 @@ class Judge:
         if not (served & case.within[0] & allowed).any():
             return case
         return replace(case, within=case.within & served)
+
+
+def numbers_in_force(
+    question: Question, tried: Sequence[Candidate], own: Container[str]
+) -> dict[str | None, dict[int, float]]:
+    """For each group, and (None) the fleet: the numbers of the settings in force, with the share of
+    its nodes that run them, most first; nothing where all run number 0.
+
+    They are the first ones, so that they have the same places among the columns.
+    """
+    numbers = {c.targets: n for n, c in enumerate(tried) if c.stand is Stand.BESIDE}
+    counts: dict[str | None, Counter[int]] = defaultdict(Counter)
+    for group, runs in question.runs.items():
+        for run in runs:
+            for name in (None, group if group in own else POOLED):
+                counts[name][numbers[run.targets]] += run.nodes
+    return {
+        name: {number: nodes / counted.total() for number, nodes in counted.most_common()}
+        for name, counted in counts.items()
+    }
 
 
 def late(moments: tuple[Scores, ...], objective: Objective) -> Mask:

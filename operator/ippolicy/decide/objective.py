@@ -9,14 +9,16 @@ Surely means in `SURE_SHARE` of the resamples; a setting is at least as sure as 
 worse than in idle addresses, late starts and calls, for what draws say against it is chance. One
 that another dominates in these three is never taken, unless it is in force. Of settings that hold
 the same but for `TIE_SHARE`, the one with fewer calls is taken (a call an hour and node more or
-less is the same), then the one in force, then the one nearest the anchor.
+less is the same), then the one in force, on most nodes if several are, then the one nearest the
+anchor.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 from typing import Final
 
 import numpy as np
@@ -35,6 +37,7 @@ NEAR_SHARE: Final = 0.1  # settings this much farther from the limits than the n
 LEAST_DELAYED_LIMIT: Final = 0.0005  # what a limit of 0 % is measured in
 
 _ROUNDING: Final = 1e-9
+_FIRST: Final[Mapping[int, float]] = MappingProxyType({0: 1.0})
 
 Mask = NDArray[np.bool_]
 
@@ -157,9 +160,17 @@ class Pick:
     sure: float
 
 
-def pick(case: Case, settings: Sequence[Candidate], *, anchor: WarmTargets, allowed: Mask) -> Pick:
-    """The best of the `allowed` settings; number 0 is the one in force."""
-    order = _Order(case, settings, anchor)
+def pick(
+    case: Case,
+    settings: Sequence[Candidate],
+    *,
+    anchor: WarmTargets,
+    allowed: Mask,
+    in_force: Mapping[int, float] = _FIRST,
+) -> Pick:
+    """The best of the `allowed` settings; `in_force` has the numbers of those in force, with the
+    share of nodes that run them."""
+    order = _Order(case, settings, anchor, in_force)
     plain = allowed & case.within[0]
     if not plain.any():
         excess = np.where(allowed, case.excess, np.inf)
@@ -189,19 +200,21 @@ class _Order:
     case: Case
     settings: Sequence[Candidate]
     anchor: WarmTargets
+    in_force: Mapping[int, float]
 
     def first(self, among: Mask) -> int:
         """The number of the best of `among`, which are not none."""
         best = self.case.front(among)
         least = self.case.held[best].min()
-        best[0] = among[0]
+        stays = list(self.in_force)
+        best[stays] = among[stays]
         tied = best & (self.case.held <= least * (1 + TIE_SHARE) + 1e-9)
         fewest = self.case.calls[tied].min()
         tied &= self.case.calls <= fewest + self.case.few_calls
         return min(np.flatnonzero(tied).tolist(), key=self._rank)
 
-    def _rank(self, number: int) -> tuple[bool, int, int, int]:
+    def _rank(self, number: int) -> tuple[float, int, int, int]:
         targets, anchor = self.settings[number].targets, self.anchor
         away = abs(targets.minimum_ip - anchor.minimum_ip)
         warm = targets.warm_ip if targets.counts_addresses else 0
-        return number != 0, away, warm, number
+        return -self.in_force.get(number, 0.0), away, warm, number

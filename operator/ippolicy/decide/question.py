@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -10,6 +11,7 @@ from ippolicy.api import Bounds
 from ippolicy.decide.floor import Floors
 from ippolicy.decide.objective import Objective
 from ippolicy.decide.profiles import DayQuestion, Schedule
+from ippolicy.decide.running import Run
 from ippolicy.ipamd import PoolSettings, WarmTargets
 from ippolicy.ipamd.cloud import Latency
 
@@ -21,6 +23,8 @@ FRESH_AT_MOST_S: Final = 300.0
 class Question:
     """What to choose for: the settings in force, what is wanted, and the nodes of each group now.
 
+    `present` is what the DaemonSet's template says; `runs` has the targets in force in each group,
+    and nothing where all nodes have those of `present`.
     `anchor`, and `anchors` for each group, is the setting that breaks ties. Nothing but the nodes
     of groups in `nodes` is judged. EC2 takes `latency`; nothing below `floors` is chosen.
     """
@@ -34,12 +38,29 @@ class Question:
     may_write_prefix: bool = False
     latency: Latency = field(default_factory=Latency)
     floors: Floors = field(default_factory=Floors)
+    runs: Mapping[str, tuple[Run, ...]] = field(default_factory=dict)
+
+    @property
+    def targets_in_force(self) -> list[WarmTargets]:
+        """The targets that nodes run with, those of most nodes first; none where all have those of
+        `present`."""
+        counts: Counter[WarmTargets] = Counter()
+        for runs in self.runs.values():
+            for run in runs:
+                counts[run.targets] += run.nodes
+        return [targets for targets, _ in counts.most_common()]
 
     def asks_as(self, other: Question) -> bool:
         """Whether the same is asked, but for the numbers of nodes and what breaks ties: both follow
         demand."""
-        same = replace(other, nodes=self.nodes, anchor=self.anchor, anchors=self.anchors)
-        return self == same and set(self.nodes) == set(other.nodes)
+        same = replace(
+            other, nodes=self.nodes, anchor=self.anchor, anchors=self.anchors, runs=self.runs
+        )
+        alike = self == same and set(self.nodes) == set(other.nodes)
+        return alike and self._in_force() == other._in_force()
+
+    def _in_force(self) -> dict[str, frozenset[WarmTargets]]:
+        return {group: frozenset(r.targets for r in runs) for group, runs in self.runs.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +87,8 @@ class Advice:
     """The best setting for some nodes, with the setting in force and the runners-up beside it.
 
     `lower`, `upper` and `uncapped` are the choices of a lean and a generous reading and without
-    bounds. `binding` names the limit or bound without which less would be held, "demand" if none.
+    bounds. `present` has the targets of most nodes, and what all of them come to with theirs.
+    `binding` names the limit or bound without which less would be held, "demand" if none.
     `met` says whether both limits are kept, `sure` in what share of the resamples, `present_met`
     whether the setting in force keeps them, is within the bounds and no trap. `held_interval` holds
     in nine of ten resamples.
@@ -122,7 +144,7 @@ class DaySearched:
             rollout_s=asked.rollout_s,
         )
         present = replace(self.question.present, targets=question.present.targets)
-        before = replace(self.question, present=present)
+        before = replace(self.question, present=present, runs=question.runs)
         return same == asked and self.until_s == until_s and before.asks_as(question)
 
 

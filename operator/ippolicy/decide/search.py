@@ -75,6 +75,7 @@ def choose(
         question.bounds,
         anchor=question.anchor,
         may_write_prefix=question.may_write_prefix,
+        in_force=question.targets_in_force,
     )
     replay = replay or partial(replay_fast, latency=question.latency)
     return _Search(
@@ -262,14 +263,14 @@ class _Search:
 
         return Advice(
             chosen=option(picked.best),
-            present=option(0),
+            present=Option(targets(judge.most_in_force(name)), **_figures(scores[0], 0)),
             lower=targets(picked.lower),
             upper=targets(picked.upper),
             uncapped=targets(free.best),
             binding=self._binding(rivals, free, targets(free.best)),
             met=picked.met,
             sure=picked.sure,
-            present_met=bool(case.within[0, 0] and allowed[0]),
+            present_met=judge.present_met(judged, name),
             held_interval=_interval(scores[0], picked.best),
             runners_up=tuple(
                 RunnerUp(targets(n), **_figures(scores[0], n), why=rivals.why(n))

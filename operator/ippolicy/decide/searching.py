@@ -63,4 +63,5 @@ def _question(ask: Ask, floors: Floors, peaks: Mapping[str, int]) -> Question:
         or EnvKey.WARM_PREFIX_TARGET in spec.apply.take_over,
         latency=latency_of(ask.signals.ec2),
         floors=floors,
+        runs=ask.running.by_group(ask.snapshot.nodes),
     )

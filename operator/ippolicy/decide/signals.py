@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Final
 
+from ippolicy.decide.own_targets import OwnTargets
 from ippolicy.facts import (
     ApiFacts,
     DaemonSetFacts,
@@ -27,6 +28,7 @@ from ippolicy.facts import (
     LateStarts,
     NodeFacts,
     PoolFacts,
+    Ran,
     Signals,
     Snapshot,
 )
@@ -67,11 +69,13 @@ class Tally:
 @dataclass(frozen=True, slots=True)
 class Noted:
     """All that is noted beside the readings under way: `slots` are calls by API, by the number of
-    the quarter of an hour since the epoch."""
+    the quarter of an hour since the epoch. Of targets of a node's own it has those that are over:
+    its pod itself tells of those in force."""
 
     in_force: tuple[InForce, ...] = ()
     late: tuple[LateStarts, ...] = ()
     slots: Mapping[int, Mapping[str, Tally]] = field(default_factory=dict)
+    ran: tuple[Ran, ...] = ()
 
 
 class SignalHistory:
@@ -83,6 +87,7 @@ class SignalHistory:
     def __init__(self, former: Noted | None = None) -> None:
         former = former or Noted()
         self._in_force = list(former.in_force)
+        self._own = OwnTargets(former.ran)
         self._late: OrderedDict[tuple[str, int, float], LateStarts] = OrderedDict()
         for late in former.late:
             self._add_late(late)
@@ -94,6 +99,7 @@ class SignalHistory:
         """Take in the readings that are new in `snapshot`."""
         now_s = snapshot.taken_at_s
         self._note_targets(snapshot.daemon_set, now_s)
+        self._own.note(snapshot)
         nodes = {node.name: node for node in snapshot.nodes}
         for name in self._seen.keys() - nodes.keys():
             del self._seen[name]
@@ -116,11 +122,21 @@ class SignalHistory:
 
     def signals(self, now_s: float) -> Signals:
         """A copy of what is known, for use in another thread."""
-        return Signals(tuple(self._in_force), tuple(self._late.values()), self._calls.facts(now_s))
+        return Signals(
+            in_force=tuple(self._in_force),
+            late=tuple(self._late.values()),
+            ec2=self._calls.facts(now_s),
+            ran=(*self._own.over(), *self._own.still()),
+        )
 
     def noted(self) -> Noted:
         """A copy of all that an operator after this one can go on from."""
-        return Noted(tuple(self._in_force), tuple(self._late.values()), self._calls.copied())
+        return Noted(
+            in_force=tuple(self._in_force),
+            late=tuple(self._late.values()),
+            slots=self._calls.copied(),
+            ran=self._own.over(),
+        )
 
     def _note_targets(self, daemon_set: DaemonSetFacts | None, now_s: float) -> None:
         if daemon_set is None:
@@ -139,7 +155,10 @@ class SignalHistory:
         return max(seen.started_at_s + STARTING_S, self._rolled_out_at_s)
 
     def _add_late(self, late: LateStarts) -> None:
-        since_s = next((i.since_s for i in reversed(self._in_force) if i.since_s <= late.at_s), inf)
+        since_s = self._own.since_s(late.node, late.at_s)
+        if since_s is None:
+            of_all = (one.since_s for one in reversed(self._in_force))
+            since_s = next((since_s for since_s in of_all if since_s <= late.at_s), inf)
         key = (late.node, int(late.at_s // SLOT_S), since_s)
         former = self._late.get(key)
         self._late[key] = late if former is None else replace(late, pods=late.pods + former.pods)
@@ -149,6 +168,7 @@ class SignalHistory:
     def _forget_before(self, horizon_s: float) -> None:
         while self._late and next(iter(self._late.values())).at_s <= horizon_s:
             self._late.popitem(last=False)
+        self._own.forget_before(horizon_s)
         # The targets of the horizon itself were put in force before it.
         while len(self._in_force) > 1 and self._in_force[1].since_s <= horizon_s:
             del self._in_force[0]

@@ -1,7 +1,7 @@
 """Late starts and what EC2 answered as a few bytes, so that they outlive the process.
 
 JSON in the frame of a checkpoint of demand (`ippolicy.decide.checkpoint`). Where all of it is too
-much, the oldest late starts go.
+much, the oldest late starts go, and with the last of them what nodes ran with then.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ def pack(noted: Noted, *, max_bytes: int = MAX_BYTES) -> bytes:
     """As much of `noted` as fits into `max_bytes`; nothing (b"") if not even the calls do."""
     late = noted.late
     while True:
-        packed = framed(msgspec.json.encode(replace(noted, late=late)))
+        ran = noted.ran if late else ()
+        packed = framed(msgspec.json.encode(replace(noted, late=late, ran=ran)))
         if len(packed) <= max_bytes:
             return packed
         if not late:

@@ -6,6 +6,8 @@ A schedule is looked for where all of this holds:
                     spec.demand.window must be a day longer, at least 96h
     change          spec.change.maxPerDay allows two switches
     windows         none are given, which a switch that is due would have to wait for
+    method          not Admission: nodes get targets as they are made, not when it is due
+    in force        one setting on all nodes
     late starts     none that were measured forbid leaner targets
     rollout         the DaemonSet restarts its pods by itself
     groups          they are not so many that two node days of each are beyond the budget
@@ -73,7 +75,9 @@ def day_searched(ask: DayAsk) -> DaySearched | None:
     until_s = ask.now_s - ask.now_s % DAY_S
     since_s = until_s - DAY_S * (ask.window_s // DAY_S - 1)
     may_switch = ask.max_per_day >= 2 and ask.daemon_set.rollout.strategy != "OnDelete"
-    if not may_switch or ask.question.floors.fleet is not None or since_s > until_s - DAY_S:
+    if not may_switch or ask.question.runs or ask.question.floors.fleet is not None:
+        return None
+    if since_s > until_s - DAY_S:
         return None
     asked = _asked(ask)
     stands = ask.day is not None and ask.day.answers(ask.question, asked, until_s)

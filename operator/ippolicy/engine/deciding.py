@@ -7,7 +7,7 @@ from collections.abc import Sequence, Set
 from dataclasses import replace
 
 from ippolicy.act.rollout import RolloutState
-from ippolicy.api import IPPolicy
+from ippolicy.api import IPPolicy, Method
 from ippolicy.decide.decision import Inputs, decide
 from ippolicy.decide.gates import Limits, climb
 from ippolicy.decide.hindsight import Look
@@ -22,6 +22,7 @@ from ippolicy.decide.trust import Ladder
 from ippolicy.decide.types import Decision, Recommendations
 from ippolicy.engine.proof import Proofs
 from ippolicy.facts import DaemonSetRef, NodeTrace, Record, Snapshot
+from ippolicy.ipamd import WarmTargets
 
 
 class Decider:
@@ -81,7 +82,7 @@ class Decider:
         if decision.searched is not None:
             self._searched[ref] = decision.searched
         targets = decision.fleet.targets if decision.fleet is not None else None
-        ahead = look_ahead(snapshot, policy, outlook, targets)
+        ahead = look_ahead(snapshot, policy, outlook, targets, _of_groups(policy, decision))
         return replace(inputs, dead_ends=ahead.dead_ends), decision, ahead
 
     def look(self, policy: IPPolicy, ref: DaemonSetRef, snapshot: Snapshot) -> Ladder:
@@ -142,3 +143,10 @@ class Decider:
         self.note(policy, ref, snapshot)
         outlooks = self._outlooks.setdefault(ref, Outlooks(self._histories[ref]))
         return outlooks.of(snapshot, policy, present_settings(snapshot))
+
+
+def _of_groups(policy: IPPolicy, decision: Decision) -> dict[str, WarmTargets]:
+    """The targets that each group is to have of its own."""
+    if policy.spec.apply.method is not Method.ADMISSION:
+        return {}
+    return {one.group: one.recommendation.targets for one in decision.groups}

@@ -20,6 +20,7 @@ from ippolicy.decide.environment import read_environment
 from ippolicy.decide.guards import Trip, Watched
 from ippolicy.decide.hindsight import Look, in_hindsight
 from ippolicy.decide.measure import Meter
+from ippolicy.decide.running import running_of
 from ippolicy.errors import IPPolicyError
 from ippolicy.facts import (
     Change,
@@ -138,8 +139,7 @@ def _measurement(
     counts = kept.meter.between(since_s, until_s)
     if not proof.enough(counts, after_s):
         return None
-    in_force = read_environment(facts.env).settings.targets
-    expected = _replayed(look, facts, since_s, [in_force])
+    expected = _replayed(look, facts, since_s)
     found = proof.measurement(after_s, now_s, counts, expected[0] if expected else None)
     return partial(proof.with_measured, change_id=change.id, found=found)
 
@@ -153,8 +153,7 @@ def _saving(
     counts = kept.meter.between(since_s, now_s)
     if now_s - since_s < proof.LEDGER_S or not counts.watched_s:
         return None
-    in_force = read_environment(facts.env).settings.targets
-    replayed = _replayed(look, facts, since_s, [proof.DEFAULTS, in_force])
+    replayed = _replayed(look, facts, since_s, proof.DEFAULTS)
     if not replayed:
         kept.saved_until_s = now_s  # nobody can tell what was saved
         return None
@@ -168,9 +167,11 @@ def _saving(
 
 
 def _replayed(
-    look: Look, facts: DaemonSetFacts, since_s: float, settings: Sequence[WarmTargets]
+    look: Look, facts: DaemonSetFacts, since_s: float, *beside: WarmTargets
 ) -> tuple[Forecast, ...]:
-    return in_hindsight(look, since_s, read_environment(facts.env).settings, settings)
+    """What the targets `beside` would have come to, and last what is in force."""
+    base = read_environment(facts.env).settings
+    return in_hindsight(look, since_s, base, [*beside, running_of(look.snapshot, base)])
 
 
 def _in_force(change: Change, facts: DaemonSetFacts) -> bool:

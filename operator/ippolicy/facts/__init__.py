@@ -43,7 +43,7 @@ from ippolicy.facts.record import (
     Record,
     Writer,
 )
-from ippolicy.facts.signals import ApiFacts, InForce, LateStarts, Signals
+from ippolicy.facts.signals import ApiFacts, InForce, LateStarts, Ran, Signals
 from ippolicy.facts.subnets import (
     CidrReservation,
     Holder,
@@ -87,6 +87,7 @@ __all__ = [
     "PoolCounters",
     "PoolFacts",
     "PrefixRoom",
+    "Ran",
     "Record",
     "RolloutFacts",
     "Signals",

@@ -10,10 +10,22 @@ from ippolicy.ipamd import WarmTargets
 
 @dataclass(frozen=True, slots=True)
 class InForce:
-    """Every aws-node ran with `targets` from `since_s` on, until the next of these."""
+    """Every aws-node that had no targets of its own ran with `targets` from `since_s` on, until the
+    next of these."""
 
     since_s: float
     targets: WarmTargets
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """The aws-node of `node` ran with `targets` of its own from `since_s` until `until_s`; None for
+    one that still does."""
+
+    node: str
+    targets: WarmTargets
+    since_s: float
+    until_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +57,10 @@ class ApiFacts:
 
 @dataclass(frozen=True, slots=True)
 class Signals:
-    """What counts beside demand: `in_force` and `late` oldest first, `ec2` by name of the API."""
+    """What counts beside demand: `in_force`, `late`, and `ran` of each node oldest first, `ec2` by
+    name of the API."""
 
     in_force: tuple[InForce, ...] = ()
     late: tuple[LateStarts, ...] = ()
     ec2: Mapping[str, ApiFacts] = field(default_factory=dict)
+    ran: tuple[Ran, ...] = ()

@@ -11,7 +11,7 @@ from builders import NOW_S, change, policy, record
 from ippolicy.api import Urgent
 from ippolicy.decide.gates import Pressure, may_pass, pressure_of, when_gate
 from ippolicy.decide.types import Evidence, Prediction, Reason, Recommendation
-from ippolicy.facts import ChangeKind, InForce, LateStarts, Signals
+from ippolicy.facts import ChangeKind, InForce, LateStarts, Ran, Signals
 from ippolicy.ipamd import WarmTargets
 
 TARGETS = WarmTargets(warm_ip=2, minimum_ip=20)
@@ -60,6 +60,10 @@ def test_the_table_of_what_is_urgent(
         (replace(LATE, late=(replace(LATE.late[0], at_s=NOW_S - 3_600),)), False, Pressure.NONE),
         (replace(LATE, in_force=(InForce(NOW_S - 59, TARGETS),)), False, Pressure.NONE),
         (replace(LATE, in_force=(InForce(NOW_S - 61, TARGETS),)), False, Pressure.STARTS),
+        (replace(LATE, ran=(Ran("node-0", TARGETS, NOW_S - 59),)), False, Pressure.NONE),
+        (replace(LATE, ran=(Ran("node-0", TARGETS, NOW_S - 61),)), False, Pressure.STARTS),
+        (replace(LATE, ran=(Ran("node-0", TARGETS, 0.0, NOW_S - 9),)), False, Pressure.NONE),
+        (replace(LATE, ran=(Ran("node-1", TARGETS, NOW_S - 9),)), False, Pressure.STARTS),
     ],
 )
 def test_late_starts_press_under_the_targets_in_force_and_for_an_hour(

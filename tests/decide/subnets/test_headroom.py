@@ -8,6 +8,7 @@ import builders
 from ippolicy.decide.subnets.headroom import headroom, node_need, zone_losses
 from ippolicy.decide.subnets.placement import idle_now, idle_with, shares
 from ippolicy.facts import (
+    Birth,
     Holder,
     InstanceUse,
     InterfaceFacts,
@@ -46,6 +47,21 @@ def test_story_4_three_slash_24_with_a_node_each() -> None:
         assert (row.present.each, row.present.nodes) == (30, 7)
         # 3 pods, 5 warm, the ENI's own: 9; and 21 are given back by the node that is there.
         assert (row.recommended.each, row.recommended.nodes) == (9, 242 // 9)
+
+
+def test_a_group_fits_with_the_targets_that_its_nodes_run_and_with_those_it_is_to_have() -> None:
+    world = SubnetWorld(zones=ZONES, pods={f"node-{n}": 3 for n in range(3)})
+    birth = Birth("default", "blue", "1", "digest")
+    env = {"WARM_IP_TARGET": "9", "MINIMUM_IP_TARGET": "0"}
+    pods = {f"node-{n}": builders.agent(n, birth=birth, targets=env) for n in range(3)}
+    snapshot = replace(world.snapshot(), agents=pods)
+    for row in headroom(snapshot, world.settings, LEAN, {}, {"blue": WarmTargets(warm_ip=2)}):
+        assert row.present.each == 3 + 9 + 1
+        assert row.recommended.each == 3 + 2 + 1
+    losses = zone_losses(snapshot, world.settings, LEAN, {"blue": WarmTargets(warm_ip=2)})
+    assert [(loss.present.needed, loss.recommended.needed) for loss in losses] == [(13, 6)] * 3
+    unread = replace(snapshot, pools={})
+    assert sum(idle_now(unread, shares(unread), world.settings).values()) == 3 * (9 + 1)
 
 
 def test_in_prefix_mode_whole_blocks_bind() -> None:

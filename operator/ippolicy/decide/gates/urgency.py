@@ -41,7 +41,8 @@ def pressure_of(
     if braked:
         return Pressure.SUBNETS
     since_s = max(now_s - LATELY_S, *(one.since_s for one in signals.in_force[-1:]), 0.0)
-    late = any(one.at_s > since_s for one in signals.late)
+    own_s = {ran.node: ran.since_s if ran.until_s is None else ran.until_s for ran in signals.ran}
+    late = any(one.at_s > max(since_s, own_s.get(one.node, 0.0)) for one in signals.late)
     return Pressure.STARTS if late and not advice.present_meets else Pressure.NONE
 
 

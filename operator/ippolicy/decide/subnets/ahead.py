@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ippolicy.api import IPPolicy
@@ -30,16 +31,21 @@ class Ahead:
 
 
 def present_settings(snapshot: Snapshot) -> PoolSettings:
-    """The settings in force; ipamd's defaults where aws-node is not there."""
+    """What the DaemonSet's template says; ipamd's defaults where aws-node is not there."""
     if snapshot.daemon_set is None:
         return PoolSettings()
     return read_environment(snapshot.daemon_set.env).settings
 
 
 def look_ahead(
-    snapshot: Snapshot, policy: IPPolicy, outlook: Outlook, recommended: WarmTargets | None
+    snapshot: Snapshot,
+    policy: IPPolicy,
+    outlook: Outlook,
+    recommended: WarmTargets | None,
+    of_groups: Mapping[str, WarmTargets] | None = None,
 ) -> Ahead:
-    """What is ahead; without `recommended` targets, those in force count in their place."""
+    """What is ahead; without `recommended` targets, those in force count in their place. Where each
+    group gets targets of its own, they are `of_groups`."""
     daemon_set = snapshot.daemon_set
     if daemon_set is None or not snapshot.nodes:
         return Ahead(outlook)
@@ -49,8 +55,8 @@ def look_ahead(
     lean = leanest(policy, present.targets)
     return Ahead(
         outlook=outlook,
-        headroom=headroom(snapshot, present, then, room_of),
-        zone_losses=zone_losses(snapshot, present, then),
+        headroom=headroom(snapshot, present, then, room_of, of_groups or {}),
+        zone_losses=zone_losses(snapshot, present, then, of_groups or {}),
         dead_ends=dead_ends(snapshot, outlook, present, lean, advice),
         prefixes=advice,
     )

@@ -11,13 +11,18 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import itemgetter
+from types import MappingProxyType
+from typing import Final
 
 from ippolicy.decide.predict import shape_of
+from ippolicy.decide.running import running_of
 from ippolicy.decide.subnets.placement import idle_now, idle_with, shares
 from ippolicy.facts import NodeFacts, PrefixRoom, Snapshot, SubnetFacts
 from ippolicy.facts.network import SubnetUse
 from ippolicy.ipamd import NodeShape, PoolSettings, WarmTargets
 from ippolicy.ipamd.steady import steady_state
+
+_NONE: Final[Mapping[str, WarmTargets]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +88,15 @@ def headroom(
     present: PoolSettings,
     recommended: WarmTargets,
     rooms: Mapping[str, PrefixRoom],
+    of_groups: Mapping[str, WarmTargets] = _NONE,
 ) -> tuple[Headroom, ...]:
     """For each subnet, each group that has nodes in its zone; `rooms` by subnet id, as far as they
-    are known. Groups of unknown instance limits are left out."""
-    now, then = _Setting.of(snapshot, present, recommended)
+    are known. Groups of unknown instance limits are left out.
+
+    `present` is what the DaemonSet's template says; a group whose nodes have targets of their own
+    counts with those of most of them. `of_groups` are recommended for single groups.
+    """
+    now, then = _Setting.of(snapshot, present, recommended, of_groups)
     groups = _groups(snapshot, prefixes=present.prefix_delegation)
     found = []
     for subnet in snapshot.subnets:
@@ -100,10 +110,14 @@ def headroom(
 
 
 def zone_losses(
-    snapshot: Snapshot, present: PoolSettings, recommended: WarmTargets
+    snapshot: Snapshot,
+    present: PoolSettings,
+    recommended: WarmTargets,
+    of_groups: Mapping[str, WarmTargets] = _NONE,
 ) -> tuple[ZoneLoss, ...]:
-    """For each zone with nodes, what its loss would do; its nodes are made anew in the others."""
-    both = _Setting.of(snapshot, present, recommended)
+    """For each zone with nodes, what its loss would do; its nodes are made anew in the others. The
+    settings are as for `headroom`."""
+    both = _Setting.of(snapshot, present, recommended, of_groups)
     losses = []
     for zone, groups in _groups(snapshot, prefixes=present.prefix_delegation).items():
         refuges = [_refuge(snapshot, zone, groups, setting) for setting in both]
@@ -121,24 +135,36 @@ def zone_losses(
 
 @dataclass(frozen=True, slots=True)
 class _Setting:
-    """Settings, and what is free in each subnet under them."""
+    """Settings, the targets of groups that have others, and what is free in each subnet under
+    them."""
 
     settings: PoolSettings
+    own: Mapping[str, WarmTargets]
     free: Mapping[str, float]
+
+    def of_group(self, group: str) -> PoolSettings:
+        own = self.own.get(group)
+        return self.settings if own is None else replace(self.settings, targets=own)
 
     @classmethod
     def of(
-        cls, snapshot: Snapshot, present: PoolSettings, recommended: WarmTargets
+        cls,
+        snapshot: Snapshot,
+        present: PoolSettings,
+        recommended: WarmTargets,
+        of_groups: Mapping[str, WarmTargets],
     ) -> tuple[_Setting, _Setting]:
         placed = shares(snapshot)
         idle = idle_now(snapshot, placed, present)
-        later = idle_with(snapshot, placed, present, recommended)
+        later = idle_with(snapshot, placed, present, recommended, of_groups=of_groups)
+        runs = running_of(snapshot, present).by_group(snapshot.nodes)
         free = {subnet.subnet_id: float(subnet.free) for subnet in snapshot.subnets}
         given_back = {
             key: max(0.0, count + idle.get(key, 0.0) - later.get(key, 0.0))
             for key, count in free.items()
         }
-        return cls(present, free), cls(replace(present, targets=recommended), given_back)
+        now = cls(present, {group: most.targets for group, (most, *_) in runs.items()}, free)
+        return now, cls(replace(present, targets=recommended), of_groups, given_back)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,11 +180,13 @@ class _Group:
     def pods(self) -> int:
         return math.ceil(self.all_pods / self.nodes)
 
-    def need(self, settings: PoolSettings) -> NodeNeed | None:
-        return None if self.shape is None else node_need(self.shape, settings, self.pods)
+    def need(self, setting: _Setting) -> NodeNeed | None:
+        if self.shape is None:
+            return None
+        return node_need(self.shape, setting.of_group(self.name), self.pods)
 
     def fit(self, setting: _Setting, subnet: SubnetFacts, room: PrefixRoom | None) -> Fit | None:
-        need = self.need(setting.settings)
+        need = self.need(setting)
         if need is None:
             return None
         each, prefixes = _here(need, setting.settings, subnet), need.prefixes
@@ -206,7 +234,7 @@ def _usual_shape(
 def _refuge(snapshot: Snapshot, lost: str, groups: Sequence[_Group], setting: _Setting) -> Refuge:
     needed = 0
     for group in groups:
-        need = group.need(setting.settings)
+        need = group.need(setting)
         needed += group.nodes * need.addresses if need is not None else 0
     free: dict[str, float] = defaultdict(float)
     for subnet in snapshot.subnets:

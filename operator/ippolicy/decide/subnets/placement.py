@@ -12,12 +12,17 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
+from types import MappingProxyType
+from typing import Final
 
 from ippolicy.decide.predict import settled_pods, shape_of
+from ippolicy.decide.running import Running, running_of
 from ippolicy.facts import NodeFacts, Snapshot
 from ippolicy.facts.network import SubnetUse
 from ippolicy.ipamd import NodeShape, PoolSettings, WarmTargets
 from ippolicy.ipamd.steady import steady_state
+
+_NONE: Final[Mapping[str, WarmTargets]] = MappingProxyType({})
 
 Shares = Mapping[str, Mapping[str, float]]
 """Node name -> subnet id -> share of what the node takes; the shares of a node add up to 1."""
@@ -57,8 +62,10 @@ def spread(placed: Shares, amounts: Iterable[tuple[str, float]]) -> dict[str, fl
 
 
 def idle_now(snapshot: Snapshot, placed: Shares, present: PoolSettings) -> dict[str, float]:
-    """Subnet id -> idle addresses now; nodes whose pool was not read count as `present` has it."""
-    return spread(placed, ((n.name, _idle_of(snapshot, n, present)) for n in snapshot.nodes))
+    """Subnet id -> idle addresses now; where a pool was not read, what its aws-node would hold.
+    `present` is what the DaemonSet's template says."""
+    running = running_of(snapshot, present)
+    return spread(placed, ((n.name, _idle_of(snapshot, n, running)) for n in snapshot.nodes))
 
 
 def idle_with(
@@ -67,14 +74,25 @@ def idle_with(
     present: PoolSettings,
     targets: WarmTargets,
     pods: Mapping[str, int] | None = None,
+    *,
+    of_groups: Mapping[str, WarmTargets] = _NONE,
 ) -> dict[str, float]:
-    """Subnet id -> idle addresses with `targets`, once pools have settled on `pods` (by node; left
-    out, those of now)."""
+    """Subnet id -> idle addresses with `targets`, or those of a node's group in `of_groups`, once
+    pools have settled on `pods` (by node; left out, those of now)."""
     settings = replace(present, targets=targets)
+    of_group = {group: replace(present, targets=own) for group, own in of_groups.items()}
     return spread(
         placed,
         (
-            (node.name, _settled_idle(snapshot, node, settings, (pods or {}).get(node.name)))
+            (
+                node.name,
+                _settled_idle(
+                    snapshot,
+                    node,
+                    of_group.get(node.group, settings),
+                    (pods or {}).get(node.name),
+                ),
+            )
             for node in snapshot.nodes
         ),
     )
@@ -85,10 +103,10 @@ def assigned_now(snapshot: Snapshot, placed: Shares) -> dict[str, float]:
     return spread(placed, ((n.name, settled_pods(snapshot, n)) for n in snapshot.nodes))
 
 
-def _idle_of(snapshot: Snapshot, node: NodeFacts, present: PoolSettings) -> int:
+def _idle_of(snapshot: Snapshot, node: NodeFacts, running: Running) -> int:
     pool = snapshot.pools.get(node.name)
     if pool is None:
-        return _settled_idle(snapshot, node, present)
+        return _settled_idle(snapshot, node, running.settings_of(node.name))
     return pool.held - pool.assigned + pool.enis
 
 
