@@ -1,9 +1,10 @@
-"""A way to the API server that can be cut: to those who take it, the server is away."""
+"""A way to a server that can be cut: to those who take it, the server is away."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -11,22 +12,22 @@ from urllib.parse import urlsplit
 
 import yaml
 
+Address = tuple[str, int]
+
 
 class Relay:
-    """Passes bytes from a loopback port on to the server that a kubeconfig names.
+    """Passes bytes on to whichever of some servers is there, from a loopback address of its own.
 
     Use it in `async with`. `cut` ends every connection and lets none through until `mend`.
     """
 
-    def __init__(self, kubeconfig: Path) -> None:
-        self._config = yaml.safe_load(kubeconfig.read_text())
-        server = urlsplit(self._config["clusters"][0]["cluster"]["server"])
-        self._scheme, self._to = server.scheme, (server.hostname, server.port)
+    def __init__(self, *servers: Address, at: Address = ("127.0.0.1", 0)) -> None:
+        self._servers, self._at = servers, at
         self._passing: set[asyncio.Task[None]] = set()
         self._open = True
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._pass_on, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._pass_on, *self._at)
         return self
 
     async def __aexit__(
@@ -37,15 +38,15 @@ class Relay:
     ) -> None:
         self._server.close()
         await self.cut()
+        await self._server.wait_closed()
 
-    def kubeconfig(self, path: Path) -> None:
-        """Write the kubeconfig of a client that takes this way."""
-        port = self._server.sockets[0].getsockname()[1]
-        self._config["clusters"][0]["cluster"]["server"] = f"{self._scheme}://127.0.0.1:{port}"
-        path.write_text(yaml.safe_dump(self._config))
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return int(self._server.sockets[0].getsockname()[1])
 
     async def cut(self) -> None:
-        """The server is away from now on."""
+        """The servers are away from now on."""
         self._open = False
         passing = list(self._passing)
         for task in passing:
@@ -53,7 +54,7 @@ class Relay:
         await asyncio.gather(*passing, return_exceptions=True)
 
     async def mend(self) -> None:
-        """The server is back."""
+        """The servers are back."""
         self._open = True
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -69,7 +70,7 @@ class Relay:
             writer.close()
 
     async def _both_ways(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        from_server, to_server = await asyncio.open_connection(*self._to)
+        from_server, to_server = await self._reached()
         ways = [
             asyncio.ensure_future(_pour(reader, to_server)),
             asyncio.ensure_future(_pour(from_server, writer)),
@@ -81,6 +82,28 @@ class Relay:
                 way.cancel()
             await asyncio.gather(*ways, return_exceptions=True)
             to_server.close()
+
+    async def _reached(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        *others, last = random.sample(self._servers, len(self._servers))
+        for server in others:
+            with contextlib.suppress(OSError):
+                return await asyncio.open_connection(*server)
+        return await asyncio.open_connection(*last)
+
+
+class ApiRelay(Relay):
+    """A way to the API server that a kubeconfig names."""
+
+    def __init__(self, kubeconfig: Path) -> None:
+        self._config = yaml.safe_load(kubeconfig.read_text())
+        server = urlsplit(self._config["clusters"][0]["cluster"]["server"])
+        self._scheme = server.scheme
+        super().__init__((str(server.hostname), server.port or 443))
+
+    def kubeconfig(self, path: Path) -> None:
+        """Write the kubeconfig of a client that takes this way."""
+        self._config["clusters"][0]["cluster"]["server"] = f"{self._scheme}://127.0.0.1:{self.port}"
+        path.write_text(yaml.safe_dump(self._config))
 
 
 async def _pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
