@@ -58,6 +58,28 @@ async def test_answers_are_counted_by_what_became_of_the_pod(
     assert counted == {Verdict.MUTATED: 1, Verdict.UNKNOWN_NODE: 2, Verdict.MALFORMED: 1}
 
 
+async def test_who_stops_it_while_another_does_finds_it_stopped(
+    server: WebhookServer, ring: Keyring
+) -> None:
+    async with asyncio.timeout(10):
+        await asyncio.gather(*(server.stop() for _ in range(3)))
+        assert not server.running
+        await asyncio.gather(*(server.start(ring.serving) for _ in range(3)))
+        assert (await post(server, ring, json.dumps(REVIEW).encode()))[0] == 200
+
+
+async def test_who_is_cancelled_while_it_stops_leaves_it_to_be_stopped_again(
+    server: WebhookServer,
+) -> None:
+    stopping = asyncio.create_task(server.stop())
+    await asyncio.sleep(0)
+    stopping.cancel()
+    async with asyncio.timeout(10):
+        await asyncio.gather(stopping, return_exceptions=True)
+        await server.stop()
+    assert not server.running
+
+
 async def test_what_is_no_review_is_a_bad_request(server: WebhookServer, ring: Keyring) -> None:
     assert await post(server, ring, b"[]") == (400, "Malformed\n")
 

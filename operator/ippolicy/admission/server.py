@@ -58,6 +58,8 @@ class WebhookServer:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._runner: web.AppRunner | None = None
+        # Whoever comes second finds it done: a loop that has stopped answers nobody.
+        self._changing = asyncio.Lock()
 
     @property
     def running(self) -> bool:
@@ -86,7 +88,17 @@ class WebhookServer:
 
     async def start(self, identity: Identity) -> None:
         """Listen. Raises InvalidSetting when that cannot be."""
-        self.present(identity)
+        async with self._changing:
+            self.present(identity)
+            if self._loop is None:
+                await self._start()
+
+    async def stop(self) -> None:
+        """Stop listening; the API server then lets pods through as their template says."""
+        async with self._changing:
+            await self._stop()
+
+    async def _start(self) -> None:
         self._switch_s = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH_S)
         self._loop = asyncio.new_event_loop()
@@ -95,23 +107,19 @@ class WebhookServer:
         try:
             await _on(self._loop, self._listen())
         except OSError as error:
-            await self.stop()
+            await self._stop()
             raise InvalidSetting(
                 f"cannot listen on {self._host}:{self._port} ({error.strerror}): set "
                 "IPPOLICY_WEBHOOK_PORT to what is free"
             ) from error
 
-    async def stop(self) -> None:
-        """Stop listening; the API server then lets pods through as their template says."""
-        if self._loop is None or self._thread is None:
-            return
-        if self._runner is not None:
-            await _on(self._loop, _close(self._runner))
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        await call_off_loop(self._thread.join)
-        self._loop.close()
+    async def _stop(self) -> None:
+        loop, thread, runner = self._loop, self._thread, self._runner
         self._loop = self._thread = self._runner = None
+        if loop is None or thread is None:
+            return
         sys.setswitchinterval(self._switch_s)
+        await asyncio.shield(_end(loop, thread, runner))
 
     async def _listen(self) -> None:
         app = web.Application(client_max_size=MAX_BODY_BYTES)
@@ -144,6 +152,16 @@ class WebhookServer:
             await asyncio.sleep(_LOOK_S)
             given = answer(review, self.tables, self._places)
         return given
+
+
+async def _end(
+    loop: asyncio.AbstractEventLoop, thread: threading.Thread, runner: web.AppRunner | None
+) -> None:
+    if runner is not None:
+        await _on(loop, _close(runner))
+    loop.call_soon_threadsafe(loop.stop)
+    await call_off_loop(thread.join)
+    loop.close()
 
 
 async def _close(runner: web.AppRunner) -> None:
