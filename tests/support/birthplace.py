@@ -41,6 +41,17 @@ LEASE = "3s"
 AT_BIRTH: Mapping[str, Any] = {**SOON, "apply": {"method": "Admission"}}
 
 
+def steps(minimum: int) -> dict[str, Any]:
+    """A policy under which no node holds fewer addresses than that: for step after step down."""
+    change = {
+        **AT_BIRTH["change"],
+        "minSaving": "0.1%",
+        "rollback": {"within": "1s"},
+        "restarts": {"atOnce": "34%"},
+    }
+    return {**AT_BIRTH, "bounds": {"minimumIPTarget": {"min": minimum}}, "change": change}
+
+
 @dataclass(frozen=True, slots=True)
 class Born:
     """An aws-node pod, on its node, and the digest that it was born with: empty for the

@@ -5,11 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from birthplace import AT_BIRTH, Place, birthplace
+from birthplace import Place, birthplace, steps
 from ippolicy.decide.births.table import TEMPLATE, GroupTargets, PolicyTable, Stage
 from ippolicy.sandbox.ec2 import AWS_NODE
 
@@ -18,16 +17,6 @@ pytestmark = pytest.mark.timeout(600)
 GROUPS = {"batch": ("m5.large", 3, 2), "web": ("r5.xlarge", 5, 4)}
 SPEED = 10.0
 LATEST_S = 120.0
-
-
-def spec(minimum: int) -> dict[str, Any]:
-    """A policy under which no node holds fewer addresses than that."""
-    change = AT_BIRTH["change"] | {
-        "minSaving": "0.1%",
-        "rollback": {"within": "1s"},
-        "restarts": {"atOnce": "34%"},
-    }
-    return {**AT_BIRTH, "bounds": {"minimumIPTarget": {"min": minimum}}, "change": change}
 
 
 @pytest.fixture
@@ -76,7 +65,7 @@ class Rollout:
 def test_the_daemonset_is_untouched_from_the_first_trial_to_its_undoing(place: Place) -> None:
     rollout, sandbox, registry = Rollout(place), place.sandbox, place.registry
     assert set(registry.running()) == {TEMPLATE}
-    sandbox.apply_policy(spec(8))
+    sandbox.apply_policy(steps(8))
     proven = rollout.proven(8)
     assert rollout.stages["web"] == set(Stage)
 
@@ -86,7 +75,7 @@ def test_the_daemonset_is_untouched_from_the_first_trial_to_its_undoing(place: P
         assert one.digest == proven[group].digest
 
     sandbox.ec2.faults.fail("DescribeNetworkInterfaces", caller=AWS_NODE)
-    sandbox.apply_policy(spec(6))
+    sandbox.apply_policy(steps(6))
     rollout.until(lambda table: len(table.refused) == len(GROUPS), "the refusals")
     sandbox.ec2.faults.clear()
     assert registry.table is not None
