@@ -23,8 +23,8 @@ from replicas import Replica
 KILLS = int(os.environ.get("KILLS", "10"))  # 100 take a quarter of an hour
 NODES, PODS = 6, 4
 SPEED = 10.0
-MINIMUMS = (18, 14, 11, 8)
-AT_FIRST = 20
+MINIMUMS = (16, 13, 10, 8)
+AT_FIRST = 18
 """Addresses that a node holds at least by the template's values: more than by any of these."""
 LATEST_S = 2.0
 LIFE_S = 240.0
