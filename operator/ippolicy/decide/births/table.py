@@ -23,6 +23,7 @@ from typing import Any
 
 from ippolicy.api import EnvKey
 from ippolicy.decide.environment import as_env
+from ippolicy.decide.types import Proof
 from ippolicy.ipamd import WarmTargets
 
 TEMPLATE = ""
@@ -68,18 +69,31 @@ class Stage(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Grounds:
+    """Why a trial was begun, at `begun_s`, and what it is to be held against.
+
+    `reason` is that of the decision, `before` what pods of the group were born with until then, env
+    key -> value, None for absent.
+    """
+
+    begun_s: float = 0.0
+    reason: str = ""
+    before: Mapping[str, str | None] = field(default_factory=dict)
+    proof: Proof = Proof(basis="")
+
+
+@dataclass(frozen=True, slots=True)
 class Trial:
     """Targets that a group tries, since `since_s` in this stage.
 
-    `nodes` are to try them, none once all are. `basis` says what they were decided on, and
-    `urgent` that the group is in need of them.
+    `nodes` are to try them, none once all are. `urgent` says that the group is in need of them.
     """
 
     targets: GroupTargets
     stage: Stage
     since_s: float
     nodes: tuple[str, ...] = ()
-    basis: str = ""
+    grounds: Grounds = Grounds()
     urgent: bool = False
 
     def takes(self, node: str) -> bool:
