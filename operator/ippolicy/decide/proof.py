@@ -143,9 +143,13 @@ def saved(record: Record, counts: Counts, defaults: Forecast, now_s: float) -> R
     return replace(record, ledger=Ledger(total, until_s=now_s, since_s=since_s))
 
 
-def explained(record: Record) -> Record:
-    """The record once the model explains again what is held."""
-    return replace(record, mispredicted=0)
+def with_saved(
+    record: Record, counts: Counts, defaults: Forecast, expected: Forecast, now_s: float
+) -> Record:
+    """The record with what was saved, which is trusted again where the model explains, by what is
+    `expected`, what was held."""
+    after = saved(record, counts, defaults, now_s)
+    return replace(after, mispredicted=0) if within(counts, expected) else after
 
 
 def _forecast(prediction: Prediction, interval: tuple[float, float] | None) -> Forecast:

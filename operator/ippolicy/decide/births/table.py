@@ -48,11 +48,8 @@ class GroupTargets:
 
     def __post_init__(self) -> None:
         env: dict[str, str | None] = dict.fromkeys(_RULING) | as_env(self.targets)
-        text = ",".join(f"{key}={value}" for key, value in sorted(env.items()))
         object.__setattr__(self, "env", MappingProxyType(env))
-        object.__setattr__(
-            self, "digest", hashlib.sha256(text.encode()).hexdigest()[:_DIGEST_LENGTH]
-        )
+        object.__setattr__(self, "digest", digest_of(env))
 
     def followed_by(self, targets: WarmTargets) -> GroupTargets:
         """The same for what is the same in the env, else the next revision."""
@@ -189,6 +186,12 @@ class PolicyTable:
         known = [trial.targets] if trial else []
         known += [one.targets for one in self.refused.get(group, ())] + ([own] if own else [])
         return max(known, key=lambda targets: targets.revision, default=None)
+
+
+def digest_of(env: Mapping[str, str | None]) -> str:
+    """What stands for the `env` of some targets."""
+    text = ",".join(f"{key}={value}" for key, value in sorted(env.items()))
+    return hashlib.sha256(text.encode()).hexdigest()[:_DIGEST_LENGTH]
 
 
 def family_of(instance_type: str) -> str:
