@@ -52,6 +52,11 @@ def standing(record: Record) -> tuple[Change, ...]:
     return tuple(one for one in _newest(record).values() if one.phase is ChangePhase.COMPLETE)
 
 
+def in_force_s(record: Record) -> dict[str, float]:
+    """Group -> since when all of its pods are to be born with what it has now."""
+    return {one.group: one.completed_at_s or one.intended_at_s for one in standing(record)}
+
+
 def due(record: Record, now_s: float) -> tuple[tuple[Change, int], ...]:
     """The changes that are to be measured now, each with the `after_s` of its measurement."""
     found = [(change, proof.due(change, now_s)) for change in standing(record)]
