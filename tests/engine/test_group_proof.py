@@ -37,9 +37,8 @@ class World:
         self.lean_held = LEAN_HELD
         self.now_s = NOW_S
         self.writes = 0
-        promoted = {
-            group: Trial(LEAN, Stage.PROMOTED, NOW_S, (), Grounds(NOW_S - 1_800)) for group in groups
-        }
+        trial = Trial(LEAN, Stage.PROMOTED, NOW_S, (), Grounds(NOW_S - 1_800))
+        promoted = dict.fromkeys(groups, trial)
         empty = Record("uid", "policy-uid", {}, ())
         self.known = ledger.follow(empty, PolicyTable("default", trials=promoted), NOW_S)
         self.policy = builders.policy(SPEC)
@@ -63,9 +62,7 @@ class World:
             if (made_s := self.runs.get(node.name)) is not None:
                 env = {key: value for key, value in LEAN.env.items() if value is not None}
                 birth = Birth("default", node.group, "1", LEAN.digest)
-                agents[node.name] = builders.agent(
-                    n, created_at_s=made_s, birth=birth, targets=env
-                )
+                agents[node.name] = builders.agent(n, created_at_s=made_s, birth=birth, targets=env)
                 held = self.lean_held
             pools[node.name] = pool(n, held=held, read_at_s=self.now_s)
         return snapshot(
@@ -84,9 +81,7 @@ class World:
             seen = self.snapshot()
             self.proofs.note(REF, seen)
             traces = [
-                replace(
-                    trace(n, level=20, span_s=200_000.0), group=node.group, until_s=self.now_s
-                )
+                replace(trace(n, level=20, span_s=200_000.0), group=node.group, until_s=self.now_s)
                 for n, node in enumerate(self.nodes)
             ]
             found = self.proofs.measured(

@@ -141,9 +141,7 @@ def _found(
     return [measured] if measured is not None else [], _saving(kept, look, facts, change)
 
 
-def _measurement(
-    kept: _Kept, look: Look, facts: DaemonSetFacts, change: Change
-) -> Update | None:
+def _measurement(kept: _Kept, look: Look, facts: DaemonSetFacts, change: Change) -> Update | None:
     """What the measurement that is due adds to the record."""
     now_s = look.now_s
     after_s = proof.due(change, now_s)
