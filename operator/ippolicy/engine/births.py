@@ -26,7 +26,7 @@ from ippolicy.api.groups import NodeGroup
 from ippolicy.decide.births import ledger
 from ippolicy.decide.births.document import read_table, write_table
 from ippolicy.decide.births.progress import GroupProgress, progress, told
-from ippolicy.decide.births.roll import News, Rolled
+from ippolicy.decide.births.roll import Asked, News, Rolled
 from ippolicy.decide.births.table import NodePlace, PolicyTable
 from ippolicy.decide.decision import Inputs
 from ippolicy.decide.groups import group_of
@@ -175,7 +175,7 @@ class Births:
         if step.due or stored is None or stored.text != write_table(step.table):
             reason, message = steps.told(step, decision)
             return replace(decision, verdict=Decided.CHANGE, reason=reason, message=message)
-        self._steps.forget(ref)
+        self._steps.rest(ref)
         return self._waiting(policy, inputs.snapshot, decision, step) if goes else decision
 
     def _waiting(
@@ -218,6 +218,10 @@ class Births:
             f"{have} of {total} nodes have the targets of their group{restarted}; "
             f"{steps.waits(step)}",
         )
+
+    def step(self, ref: DaemonSetRef) -> tuple[Asked, Rolled] | None:
+        """The step that followed from the last decision, with what it rests on."""
+        return self._steps.taken(ref)
 
     def news(self, policy: IPPolicy) -> tuple[News, ...]:
         """What the last pass over a policy published that is new."""

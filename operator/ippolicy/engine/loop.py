@@ -399,6 +399,7 @@ class Engine:
                 elsewhere=self._elsewhere.rollout(ref, self.policies.standings()),
             )
         )
-        self.bundles.keep(inputs, decision)
         settle = partial(self.births.settle, inputs, decision, inputs.record)
-        return inputs.record, await call_off_loop(settle), ahead
+        settled = await call_off_loop(settle)
+        self.bundles.keep(inputs, decision, self.births.step(ref))
+        return inputs.record, settled, ahead

@@ -11,4 +11,6 @@ aws-node is made anew for them. Pure.
     restarts.py   whose aws-node is made anew now, in order of gain, within budgets
     roll.py       one step of it all
     progress.py   how many nodes run the targets of their group
+    ledger.py     the trials as changes of the record
+    kept.py       a step with all that it rests on, to be made again elsewhere
 """
