@@ -301,6 +301,17 @@ def test_a_group_in_need_of_more_addresses_has_them_within_minutes() -> None:
     assert made.now_s - began_s < 3_600.0
 
 
+def test_what_a_group_is_in_need_of_takes_the_place_of_what_it_tries_at_leisure() -> None:
+    made = fleet()
+    made.step(5)
+    made.want("web", 30, present_meets=False)
+    made.step()
+    trial = made.table.trials["web"]
+    assert (trial.targets.targets.warm_ip, trial.urgent) == (30, True)
+    made.until(lambda: proven(made))
+    assert made.table.groups["web"].targets.warm_ip == 30
+
+
 @pytest.mark.parametrize("nodes", [1, 2, 5, 20])
 def test_groups_of_any_size_come_to_rest(nodes: int) -> None:
     made = fleet(nodes)

@@ -157,10 +157,10 @@ class _Roll:
         wishing = Wishing(self._asked.inputs, table, nodes, self._braked, known)
         for group in sorted(table.trials.keys() | advised.keys()):
             trial, there = table.trials.get(group), members.get(group, [])
-            if trial is not None:
+            wish = wishing.wish(advised[group]) if self._goes and group in advised else Wish()
+            if trial is not None and not _gives_way(trial, wish):
                 table = self._went_on(table, group, trial, there, advised.get(group))
             elif self._goes:
-                wish = wishing.wish(advised[group])
                 table = self._began(table, group, wish, there)
         return table
 
@@ -321,6 +321,13 @@ class _Roll:
     ) -> None:
         env = shown(targets.targets, prefixes=self._settings.prefix_delegation)
         self._news.append(News(step, group, targets, f"{env}: {text}", before))
+
+
+def _gives_way(trial: Trial, wish: Wish) -> bool:
+    """Whether a group is in need of other targets than those that it tries at leisure."""
+    if trial.urgent or not wish.urgent or wish.targets is None:
+        return False
+    return wish.targets.digest != trial.targets.digest
 
 
 def _where(trial: Trial, members: Sequence[Member]) -> str:
