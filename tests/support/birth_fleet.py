@@ -88,6 +88,7 @@ class Fleet:
     births: Counter[tuple[str, str]] = field(default_factory=Counter)
     restarts: Counter[tuple[str, str]] = field(default_factory=Counter)
     ran: dict[str, set[str]] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
     last: Rolled | None = None
     _made: int = 0
     _cohorts: Cohorts = field(default_factory=Cohorts)
@@ -233,7 +234,9 @@ class Fleet:
     def _inputs(self) -> Inputs:
         traces: Sequence[object] = ()
         return Inputs(
-            policy=builders.policy({"apply": {"method": "Admission"}, **self.spec}),
+            policy=builders.policy(
+                {"apply": {"method": "Admission"}, **self.spec}, annotations=self.annotations
+            ),
             snapshot=self.snapshot(),
             traces=list(traces),  # type: ignore[arg-type]
             record=None,
