@@ -3,11 +3,12 @@
 Level-triggered: what is to be done follows from the table, which is on the cluster, from the pods,
 and from the decision of now. So whoever looks next goes on where the cluster is.
 
-                       mode Off, Recommend, paused   decision holds    decision goes
-    a guard trips      nothing                       refused           refused
-    restarts to undo   none                          go on             go on
-    trials             stand still                   stand still       begin, widen, end
-    other restarts     none                          none              begin
+                       mode Off, Recommend,
+                       paused, facts frozen    decision holds    decision goes
+    a guard trips      nothing                 refused           refused
+    restarts to undo   none                    go on             go on
+    trials             stand still             stand still       begin, widen, end
+    other restarts     none                    none              begin
 """
 
 from __future__ import annotations
@@ -111,7 +112,8 @@ class _Roll:
         self._settings = read_environment(daemon_set.env).settings
         self._change = self._policy.spec.change
         self._within_s = self._change.rollback.within.seconds
-        self._may_undo = gates.wish_gate(self._policy) is None
+        frozen = asked.decision.ladder.step is Trust.FROZEN
+        self._may_write = gates.wish_gate(self._policy) is None and not frozen
         self._goes = asked.decision.verdict is Verdict.CHANGE
         self._braked = asked.decision.reason is Reason.SUBNET_PRESSURE
         self._members = Members(
@@ -125,6 +127,9 @@ class _Roll:
     def step(self) -> Rolled:
         asked = self._asked
         known = self._noted()
+        if not self._may_write:
+            members = self._gaining(asked.table)
+            return Rolled(asked.table, (), (), members, known, {}, "the operator may not write now")
         table = self._tried(asked.table, known)
         table = self._lent(table)
         if _born_alike(table) != _born_alike(asked.table):
@@ -227,7 +232,7 @@ class _Roll:
     def _trip(
         self, trial: Trial, cohort: Cohort, members: Sequence[Member], advice: GroupAdvice | None
     ) -> Trip | None:
-        if not self._may_undo or not self._within_s:
+        if not self._within_s:
             return None
         return harm(
             trial,
@@ -278,8 +283,6 @@ class _Roll:
         """Why nothing is restarted now, empty for no reason."""
         rollout, daemon_set = self._daemon_set.rollout, self._daemon_set
         away = sum(not one.settled for one in members.values())
-        if not self._may_undo or self._asked.decision.ladder.step is Trust.FROZEN:
-            return "the operator may not write now"
         if not self._asked.listening:
             return "the webhook does not serve, so aws-node would be born as its template says"
         if self._now_s < table.since_s + self._asked.spread_s:
