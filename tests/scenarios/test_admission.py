@@ -30,7 +30,7 @@ def born(world: World) -> Iterator[Sandbox]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     settings = {
-        **elected("3s"),
+        **elected("1m"),
         "IPPOLICY_WEBHOOK_SERVICE": SERVICE,
         "IPPOLICY_WEBHOOK_PORT": str(port),
     }
@@ -99,7 +99,7 @@ def test_new_nodes_of_two_groups_are_born_with_their_own_targets(world: World) -
         sandbox.wait(condition(sandbox, "Progressing", "True", "0 of 4 nodes"), "the targets")
         sandbox.wait(lambda: is_there(sandbox, CONFIGURATION), "the webhook")
         sandbox.wait(lambda: lean(sandbox), "targets of both groups")
-        assert condition(sandbox, "Applied", "False", "AtBirth")()
+        sandbox.wait(condition(sandbox, "Applied", "False", "AtBirth"), "the way")
 
         nodes = {group: add(sandbox, group)[0] for group in FLEET}
         found = {group: targets_on(sandbox, node) for group, node in nodes.items()}

@@ -14,6 +14,7 @@ from worlds import (
     condition,
     create_daemon_set,
     delete_daemon_set,
+    held_rollout,
     set_env_from_field,
     targets,
     wait_until_applied,
@@ -39,7 +40,7 @@ def test_a_missing_daemon_set_is_named_until_the_policy_names_one(world: World) 
         sandbox.wait(lambda: set(targets(sandbox)) == before, "its originals")
         sandbox.wait(condition(sandbox, "Degraded", "True", missing), "the missing DaemonSet")
         sandbox.delete_policy()
-        sandbox.wait(lambda: sandbox.policy() is None, "the policy to go", timeout_s=20)
+        sandbox.wait(lambda: sandbox.policy() is None, "the policy to go")
 
 
 def test_of_two_policies_the_oldest_acts_and_the_other_says_so(world: World) -> None:
@@ -143,7 +144,7 @@ def test_a_missing_permission_is_named_and_the_rest_goes_on(world: World, action
         sandbox.wait(condition(sandbox, "Degraded", "True", f"ec2:{action}"), "the permission")
         wait_until_applied(sandbox)
         sandbox.ec2.faults.clear()
-        sandbox.wait(condition(sandbox, "Degraded", "False"), "recovery", timeout_s=90)
+        sandbox.wait(condition(sandbox, "Degraded", "False"), "recovery")
 
 
 def test_without_aws_credentials_the_loop_goes_on(world: World) -> None:
@@ -171,29 +172,32 @@ def test_an_instance_type_that_ec2_does_not_know_is_named(world: World) -> None:
 
 
 def test_a_policy_changed_in_the_middle_of_a_rollout_waits_for_its_end(world: World) -> None:
-    with world(speed=3.0) as sandbox:
+    with world() as sandbox:
         before = generation(sandbox)
         sandbox.operator.start()
-        sandbox.apply_policy(SOON)
-        sandbox.wait(lambda: changed(sandbox), "the targets")
-        assert not sandbox.rolled_out()
-        sandbox.apply_policy({**SOON, "bounds": {"warmIPTarget": {"min": 5}}})
-        sandbox.wait(condition(sandbox, "Ready", "False", "RolloutInProgress"), "the wait")
-        assert targets(sandbox)["WARM_IP_TARGET"] == "1"
+        with held_rollout(sandbox):
+            sandbox.apply_policy(SOON)
+            sandbox.wait(lambda: changed(sandbox), "the targets")
+            assert not sandbox.rolled_out()
+            sandbox.apply_policy({**SOON, "bounds": {"warmIPTarget": {"min": 5}}})
+            sandbox.wait(condition(sandbox, "Ready", "False", "RolloutInProgress"), "the wait")
+            assert targets(sandbox)["WARM_IP_TARGET"] == "1"
         sandbox.wait(lambda: targets(sandbox)["WARM_IP_TARGET"] == "5", "the second change")
         wait_until_applied(sandbox)
         assert generation(sandbox) == before + 2
 
 
 def test_a_policy_deleted_in_the_middle_of_a_rollout_leaves_the_originals(world: World) -> None:
-    with world(speed=3.0) as sandbox:
+    with world() as sandbox:
         before = targets(sandbox)
         sandbox.operator.start()
-        sandbox.apply_policy(SOON)
-        sandbox.wait(lambda: changed(sandbox), "the targets")
-        sandbox.delete_policy()
-        sandbox.wait(lambda: sandbox.policy() is None, "the policy to go")
-        assert targets(sandbox) == before
+        with held_rollout(sandbox):
+            sandbox.apply_policy(SOON)
+            sandbox.wait(lambda: changed(sandbox), "the targets")
+            assert not sandbox.rolled_out()
+            sandbox.delete_policy()
+            sandbox.wait(lambda: sandbox.policy() is None, "the policy to go")
+            assert targets(sandbox) == before
         sandbox.wait(sandbox.rolled_out, "the rollout of the originals")
 
 

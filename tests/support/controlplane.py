@@ -31,10 +31,10 @@ from kubernetes import client, config
 from controlplane_assets import assets_dir
 from controlplane_audit import AUDIT_POLICY, AuditEvent, read_audit_log
 from controlplane_process import ControlPlaneError, Process, free_port, wait_until
+from ippolicy.sandbox.clock import PATIENCE_S
 
 __all__ = ["AuditEvent", "ControlPlane", "ControlPlaneError"]
 
-START_S = 60.0
 
 CONTROLLERS = (
     "clusterrole-aggregation-controller",
@@ -93,7 +93,7 @@ class ControlPlane:
                 "the default service account",
                 self._has_default_service_account,
                 processes=self._running(),
-                timeout_s=START_S,
+                timeout_s=PATIENCE_S,
             )
         except BaseException:
             self.stop()
@@ -126,7 +126,7 @@ class ControlPlane:
             "the API server's /readyz",
             self._api_server_is_ready,
             processes=self._running(),
-            timeout_s=START_S,
+            timeout_s=PATIENCE_S,
         )
 
     def client(self, kubeconfig: Path | None = None) -> client.ApiClient:

@@ -5,8 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from typing import Final
 
 from ippolicy.errors import SandboxError
+
+PATIENCE_S: Final = 240.0
+"""How long anything that comes by itself may take, in real time on a busy machine. It is no
+promise: whoever waits goes on as soon as it is there."""
 
 
 class SandboxClock:

@@ -34,7 +34,6 @@ def server(shared_plane: ControlPlane) -> Iterator[ControlPlane]:
     shared_plane.kubectl("delete", "-f", crd)
 
 
-@pytest.mark.timeout(600)
 @settings(
     max_examples=EXAMPLES,
     deadline=None,

@@ -13,13 +13,13 @@ import yaml
 
 from controlplane import ControlPlane, ControlPlaneError
 from helm import CHART, NAMESPACE, RELEASE, Helm, HelmError
+from ippolicy.sandbox.clock import PATIENCE_S
 from pod_runner import PodRunner
-
-pytestmark = pytest.mark.timeout(300)
 
 CRD = "customresourcedefinition/ippolicies.ippolicy.dev"
 DEPLOYMENT = "deployment/ippolicy-operator"
 READY_WITHIN_S = 60.0
+PATIENTLY = f"--timeout={PATIENCE_S:.0f}s"
 MINE = {
     "apiVersion": "ippolicy.dev/v1alpha1",
     "kind": "IPPolicy",
@@ -58,7 +58,7 @@ def columns(plane: ControlPlane) -> set[str]:
 
 def rolled_out(plane: ControlPlane) -> str:
     """The tag of the image that all operators run, once they do. Helm itself waits for one only."""
-    plane.kubectl("-n", NAMESPACE, "rollout", "status", DEPLOYMENT, "--timeout=60s")
+    plane.kubectl("-n", NAMESPACE, "rollout", "status", DEPLOYMENT, PATIENTLY)
     (container,) = got(plane, DEPLOYMENT)["spec"]["template"]["spec"]["containers"]
     return str(container["image"].rpartition(":")[2])
 
@@ -71,7 +71,7 @@ def policies(plane: ControlPlane) -> dict[str, Any]:
 
 def delete_policies(plane: ControlPlane) -> None:
     """Delete all; the operator releases them."""
-    plane.kubectl("delete", "ippolicies.ippolicy.dev", "--all", "--timeout=30s")
+    plane.kubectl("delete", "ippolicies.ippolicy.dev", "--all", PATIENTLY)
 
 
 def test_an_empty_cluster_is_ready_within_a_minute(
@@ -91,7 +91,7 @@ def test_an_empty_cluster_is_ready_within_a_minute(
     holder = got(plane, "lease", "ippolicy-operator")["spec"]["holderIdentity"]
     assert holder.rpartition("_")[0] in pods
     assert policies(plane) == {"default": "Recommend"}
-    plane.kubectl("wait", "--for=condition=Ready=false", "ippolicy/default", "--timeout=30s")
+    plane.kubectl("wait", "--for=condition=Ready=false", "ippolicy/default", PATIENTLY)
     reason = "jsonpath={.status.conditions[?(@.type=='Ready')].reason}"
     assert plane.kubectl("get", "ippolicy", "default", "-o", reason) == "NoDaemonSet"
     assert "names no IAM role" in notes
