@@ -16,12 +16,13 @@ from ippolicy.account.exporter import Exporter
 from ippolicy.act.beside import StoredText, TextStore
 from ippolicy.act.outcome import OutcomeKind
 from ippolicy.act.requests import CallFailed
-from ippolicy.admission import Tables, Verdict, WebhookServer
+from ippolicy.admission import Tables, Verdict, WebhookProcess
 from ippolicy.api import IPPolicy
 from ippolicy.decide.decision import decide
 from ippolicy.decide.types import Decision, Reason
 from ippolicy.decide.types import Verdict as Decided
-from ippolicy.engine.births import AGAIN_S, Births, LivePlaces, Webhook
+from ippolicy.engine.births import AGAIN_S, Births, Webhook
+from ippolicy.engine.places import LivePlaces
 from ippolicy.engine.policies import Standing
 from ippolicy.engine.webhook import WebhookKeeper
 from ippolicy.errors import ActError
@@ -86,13 +87,16 @@ class Rig:
 def made(store: FakeStore | None = None) -> Rig:
     store, keeper, now_s = store or FakeStore(), FakeKeeper(), [0.0]
     counts = dict.fromkeys(Verdict, 0)
-    server = SimpleNamespace(tables=Tables(), running=True, counts=counts)
+    tables = Tables()
+    server = SimpleNamespace(
+        tables=tables, answer_by=tables.replace, running=True, counts=counts, down_s=0.0
+    )
     exporter = Exporter()
     webhook = Webhook(
         cast("TextStore", store),
-        cast("WebhookServer", server),
+        cast("WebhookProcess", server),
         cast("WebhookKeeper", keeper),
-        LivePlaces({"node-0": builders.node(0, labels={"pool": "b"})}.get),
+        LivePlaces(list, lambda *_: None),
         lambda: True,
     )
     births = Births(webhook, exporter, clock=lambda: now_s[0])
@@ -238,16 +242,12 @@ def test_without_a_webhook_the_fix_is_told(decision: Decision, snapshot: Snapsho
     assert "webhook.enabled=true" in held.message
 
 
+def test_a_webhook_whose_process_does_not_start_is_known_of(rig: Rig) -> None:
+    assert Births(None, Exporter()).down_s == 0
+    rig.server.down_s = 61.0
+    assert rig.births.down_s == 61
+
+
 def test_other_methods_are_let_be(rig: Rig, decision: Decision, snapshot: Snapshot) -> None:
     policy = IPPolicy.from_raw(raw_policy())
     assert rig.births.settle(policy, decision, snapshot, None) is decision
-
-
-async def test_a_node_is_of_the_users_group() -> None:
-    places = LivePlaces({"node-0": builders.node(0, labels={"pool": "b"})}.get)
-    groups = [{"name": "batch", "nodeSelector": {"pool": "b"}}]
-    policy = IPPolicy.from_raw(raw_policy(groups=groups))
-    assert places(REF, "node-1") is None
-    assert getattr(places(REF, "node-0"), "group", None) == "blue"
-    places.groups = {REF: policy.spec.groups}
-    assert getattr(places(REF, "node-0"), "group", None) == "batch"
