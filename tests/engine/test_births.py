@@ -18,7 +18,7 @@ from ippolicy.act.beside import StoredText, TextStore
 from ippolicy.act.outcome import OutcomeKind
 from ippolicy.act.requests import CallFailed
 from ippolicy.act.restarts import PodRestarts
-from ippolicy.admission import Tables, Verdict, WebhookServer
+from ippolicy.admission import Tables, Verdict, WebhookProcess
 from ippolicy.api import IPPolicy
 from ippolicy.decide.births.document import read_table
 from ippolicy.decide.births.roll import Step
@@ -26,7 +26,8 @@ from ippolicy.decide.births.table import PolicyTable, Stage
 from ippolicy.decide.decision import Inputs, decide
 from ippolicy.decide.types import Decision, Reason
 from ippolicy.decide.types import Verdict as Decided
-from ippolicy.engine.births import AGAIN_S, Births, LivePlaces, Webhook
+from ippolicy.engine.births import AGAIN_S, Births, Webhook
+from ippolicy.engine.places import LivePlaces
 from ippolicy.engine.policies import Standing
 from ippolicy.engine.webhook import WebhookKeeper
 from ippolicy.errors import ActError
@@ -111,13 +112,16 @@ class Rig:
 def made(store: FakeStore | None = None) -> Rig:
     store, keeper, now_s = store or FakeStore(), FakeKeeper(), [0.0]
     counts = dict.fromkeys(Verdict, 0)
-    server = SimpleNamespace(tables=Tables(), running=True, counts=counts)
+    tables = Tables()
+    server = SimpleNamespace(
+        tables=tables, answer_by=tables.replace, running=True, counts=counts, down_s=0.0
+    )
     exporter, restarts = Exporter(), FakeRestarts()
     webhook = Webhook(
         cast("TextStore", store),
-        cast("WebhookServer", server),
+        cast("WebhookProcess", server),
         cast("WebhookKeeper", keeper),
-        LivePlaces({"node-0": builders.node(0, labels={"pool": "b"})}.get),
+        LivePlaces(list, lambda *_: None),
         lambda: True,
         cast("PodRestarts", restarts),
     )
@@ -345,16 +349,12 @@ def test_without_a_webhook_the_fix_is_told(inputs: Inputs, decision: Decision) -
     assert "webhook.enabled=true" in held.message
 
 
+def test_a_webhook_whose_process_does_not_start_is_known_of(rig: Rig) -> None:
+    assert Births(None, Exporter()).down_s == 0
+    rig.server.down_s = 61.0
+    assert rig.births.down_s == 61
+
+
 def test_other_methods_are_let_be(rig: Rig, inputs: Inputs, decision: Decision) -> None:
     other = replace(inputs, policy=IPPolicy.from_raw(raw_policy()))
     assert rig.births.settle(other, decision, None) is decision
-
-
-async def test_a_node_is_of_the_users_group() -> None:
-    places = LivePlaces({"node-0": builders.node(0, labels={"pool": "b"})}.get)
-    groups = [{"name": "batch", "nodeSelector": {"pool": "b"}}]
-    policy = IPPolicy.from_raw(raw_policy(groups=groups))
-    assert places(REF, "node-1") is None
-    assert getattr(places(REF, "node-0"), "group", None) == "blue"
-    places.groups = {REF: policy.spec.groups}
-    assert getattr(places(REF, "node-0"), "group", None) == "batch"

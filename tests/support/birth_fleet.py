@@ -203,7 +203,7 @@ class Fleet:
         node = self.nodes[name]
         self._made += 1
         pod = Pod(f"uid-{self._made}", self.now_s)
-        found = self.table.find(NodePlace(node.group, node.instance_type, name))
+        found = self.table.find(NodePlace(node.group, node.instance_type), name)
         if found is not None and self.webhook:
             env = {k: v for k, v in found.targets.env.items() if v is not None}
             pod.digest, pod.env = found.targets.digest, {**pod.env, **env}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -19,23 +19,22 @@ from ippolicy.act.outcome import Outcome, OutcomeKind, outcome_of
 from ippolicy.act.requests import CallFailed
 from ippolicy.act.restarts import PodRestarts
 from ippolicy.act.tables import table_name
-from ippolicy.admission import Verdict, WebhookServer
+from ippolicy.admission import Verdict, WebhookProcess
 from ippolicy.admission.certificates import LOOK_S
 from ippolicy.api import IPPolicy, Method
-from ippolicy.api.groups import NodeGroup
 from ippolicy.decide.births.document import read_table, write_table
 from ippolicy.decide.births.progress import GroupProgress, progress, told
 from ippolicy.decide.births.roll import News, Rolled
-from ippolicy.decide.births.table import NodePlace, PolicyTable
+from ippolicy.decide.births.table import PolicyTable
 from ippolicy.decide.decision import Inputs
-from ippolicy.decide.groups import group_of
 from ippolicy.decide.types import Decision, Reason
 from ippolicy.decide.types import Verdict as Decided
 from ippolicy.engine import steps
+from ippolicy.engine.places import LivePlaces
 from ippolicy.engine.policies import Standing, ref_of
 from ippolicy.engine.webhook import WebhookKeeper
 from ippolicy.errors import ActError, IPPolicyError
-from ippolicy.facts import DaemonSetRef, NodeFacts, Record, Snapshot
+from ippolicy.facts import DaemonSetRef, Record, Snapshot
 from ippolicy.offloop import call_off_loop
 
 _log = logging.getLogger("ippolicy")
@@ -51,27 +50,12 @@ WITHDRAWN = (
 )
 
 
-class LivePlaces:
-    """What the targets of a node go by, from the live cache of nodes. Called from any thread."""
-
-    def __init__(self, node: Callable[[str], NodeFacts | None]) -> None:
-        self._node = node
-        self.groups: Mapping[DaemonSetRef, Sequence[NodeGroup]] = {}
-
-    def __call__(self, ref: DaemonSetRef, name: str) -> NodePlace | None:
-        facts = self._node(name)
-        if facts is None:
-            return None
-        group = group_of(facts.labels, facts.group, self.groups.get(ref, ()))
-        return NodePlace(group, facts.instance_type, name)
-
-
 @dataclass(frozen=True, slots=True)
 class Webhook:
     """The parts of a webhook that is turned on; `listed` says whether all policies are known."""
 
     store: TextStore
-    server: WebhookServer
+    server: WebhookProcess
     keeper: WebhookKeeper
     places: LivePlaces
     listed: Callable[[], bool]
@@ -110,6 +94,11 @@ class Births:
         self._told: dict[str, str] = {}
 
     @property
+    def down_s(self) -> float:
+        """How long pods have been let through because the webhook's process does not start."""
+        return self._webhook.server.down_s if self._webhook is not None else 0.0
+
+    @property
     def on(self) -> bool:
         """Whether there is a webhook at all."""
         return self._webhook is not None
@@ -119,7 +108,7 @@ class Births:
         if (webhook := self._webhook) is None:
             return
         acting = {one.ref: one.policy for one in standings if one.rival is None}
-        webhook.places.groups = {ref: policy.spec.groups for ref, policy in acting.items()}
+        webhook.places.group_by({ref: policy.spec.groups for ref, policy in acting.items()})
         for ref in self._stored.keys() - acting.keys():
             self._take(ref, None)
         for ref in acting:
@@ -127,7 +116,7 @@ class Births:
                 self._take(ref, await call_off_loop(partial(webhook.store.read, ref)))
             except ActError as error:  # what was read before stays good
                 self._failed("read-targets", error)
-        webhook.server.tables.replace(self._tables)
+        webhook.server.answer_by(self._tables)
 
     async def look(self, *, leading: bool) -> None:
         """Keep server, certificates and configuration as the tables ask, when that is due."""
@@ -201,7 +190,7 @@ class Births:
             if stored is None or stored.text != text:
                 write = partial(webhook.store.write, ref, text, over=stored)
                 self._take(ref, await call_off_loop(write))
-                webhook.server.tables.replace(self._tables)
+                webhook.server.answer_by(self._tables)
                 self._steps.published(ref)
             went = await call_off_loop(partial(self._delete, webhook, ref, step, snapshot))
         except ActError as error:
@@ -240,7 +229,7 @@ class Births:
             # Who may not read a table cannot have written it either.
             return None if forbidden and ref not in self._stored else outcome_of(error)
         self._take(ref, None)
-        webhook.server.tables.replace(self._tables)
+        webhook.server.answer_by(self._tables)
         return Outcome(OutcomeKind.RESTORED, f"DaemonSet {ref}: {WITHDRAWN}")
 
     def has(self, ref: DaemonSetRef) -> bool:

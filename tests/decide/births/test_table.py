@@ -35,7 +35,7 @@ def trying(stage: Stage, *nodes: str) -> PolicyTable:
 
 
 def found(table: PolicyTable, group: str, kind: str, node: str = "") -> tuple[str, GroupTargets]:
-    row = table.find(NodePlace(group, kind, node))
+    row = table.find(NodePlace(group, kind), node)
     assert row is not None
     return row.source, row.targets
 

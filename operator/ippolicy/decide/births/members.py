@@ -100,7 +100,7 @@ class Members:
     def _member(self, node: NodeFacts, table: PolicyTable) -> Member:
         agent = self._snapshot.agents.get(node.name)
         unready_s = self._unready_s(node, agent)
-        wanted = table.find(NodePlace(node.group, node.instance_type, node.name))
+        wanted = table.find(NodePlace(node.group, node.instance_type), node.name)
         return Member(
             node=node,
             uid=agent.uid if agent is not None else "",

@@ -118,11 +118,10 @@ class Restart:
 
 @dataclass(frozen=True, slots=True)
 class NodePlace:
-    """What the targets of a node go by: its group, its EC2 instance type, and its name."""
+    """What the targets of a node go by: its group and its EC2 instance type."""
 
     group: str
     instance_type: str
-    node: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,10 +156,10 @@ class PolicyTable:
             frozen: Mapping[str, Any] = MappingProxyType(dict(getattr(self, name)))
             object.__setattr__(self, name, frozen)
 
-    def find(self, place: NodePlace) -> Found | None:
-        """The targets for a node; None where the policy has none for it."""
+    def find(self, place: NodePlace, node: str = "") -> Found | None:
+        """The targets for the node of that name at this place; None where the policy has none."""
         trial = self.trials.get(place.group)
-        if trial is not None and trial.takes(place.node):
+        if trial is not None and trial.takes(node):
             return Found(place.group, trial.targets, "group")
         if own := self.groups.get(place.group):
             return Found(place.group, own, "group")
