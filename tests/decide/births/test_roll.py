@@ -265,6 +265,17 @@ def test_a_node_that_comes_back_without_its_targets_is_not_restarted_again_at_on
     assert made.running("web")[digest_of(made)] == 1, "another node tries in its place"
 
 
+def test_where_pods_come_back_without_their_targets_not_all_are_made_anew_in_vain() -> None:
+    made = fleet()
+    made.webhook = False
+    made.step(50)
+    assert len(made.restarts) == 3
+    assert made.last is not None
+    assert "check that the API server reaches the webhook" in made.last.held
+    made.webhook = True
+    made.until(lambda: proven(made))
+
+
 def test_a_canary_that_goes_is_replaced() -> None:
     made = fleet()
     made.step(5)

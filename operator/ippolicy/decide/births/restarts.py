@@ -31,6 +31,9 @@ from ippolicy.decide.births.table import PolicyTable, Restart, Stage
 AGAIN_S: Final = 900.0
 """Time before a node whose aws-node was born with other targets than it should is tried again."""
 LONGEST_S: Final = 86_400.0
+MOST_MISSED: Final = 3
+"""Nodes that may wait after they came back with other targets, before nothing more is restarted:
+the API server does not ask the webhook then, whatever that thinks of itself."""
 UNDO, TRY, NEED, BY_GAIN = range(4)
 """The order of the table above."""
 JUST_MADE_S: Final = 60.0

@@ -285,6 +285,12 @@ class _Roll:
         away = sum(not one.settled for one in members.values())
         if not self._asked.listening:
             return "the webhook does not serve, so aws-node would be born as its template says"
+        missed = sum(self._missed(table, one) for one in members.values())
+        if missed >= restarts.MOST_MISSED:
+            return (
+                f"{missed} aws-node pods that were made anew came back without their targets: "
+                "check that the API server reaches the webhook's Service"
+            )
         if self._now_s < table.since_s + self._asked.spread_s:
             return "the targets were published a moment ago"
         if (
