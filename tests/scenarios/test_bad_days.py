@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
+from ippolicy.api import FINALIZER
 from ippolicy.sandbox.cluster import Sandbox
 from ippolicy.sandbox.ec2 import OPERATOR
 from ippolicy.sandbox.fleet import MetricsFault
@@ -18,6 +21,17 @@ from worlds import (
     targets,
     wait_until_applied,
 )
+
+AS_NOBODY = """
+import getpass
+
+def unknown():
+    raise KeyError("uid not found")
+
+getpass.getuser = unknown
+from ippolicy.cli import main
+main()
+"""
 
 
 def generation(sandbox: Sandbox) -> int:
@@ -229,5 +243,18 @@ def test_a_daemon_set_that_is_gone_does_not_hold_up_the_deletion(world: World) -
         sandbox.apply_policy(SOON)
         wait_until_applied(sandbox)
         delete_daemon_set(sandbox)
+        sandbox.delete_policy()
+        sandbox.wait(lambda: sandbox.policy() is None, "the policy to go")
+
+
+def test_the_operator_runs_as_a_user_that_the_image_has_no_name_for(world: World) -> None:
+    with world(operator_command=(sys.executable, "-c", AS_NOBODY, "run")) as sandbox:
+        sandbox.operator.start()
+        sandbox.apply_policy({"mode": "Recommend"})
+
+        def is_held() -> bool:
+            return FINALIZER in (sandbox.policy() or {})["metadata"].get("finalizers", ())
+
+        sandbox.wait(is_held, "the finalizer of the policy")
         sandbox.delete_policy()
         sandbox.wait(lambda: sandbox.policy() is None, "the policy to go")

@@ -11,6 +11,7 @@ judge nodes by their heartbeats do not run, and nodes are not tainted at birth.
 
 from __future__ import annotations
 
+import base64
 import http
 import http.client
 import json
@@ -191,8 +192,10 @@ class ControlPlane:
         (self.folder / "audit-policy.yaml").write_text(json.dumps(AUDIT_POLICY))
 
     def _write_kubeconfig(self, name: str, token: str) -> Path:
+        """A kubeconfig that is whole in itself, so that it can be read in an image, too."""
         path = self.folder / f"{name}.kubeconfig"
-        cluster = {"server": self.url, "certificate-authority": str(self._ca)}
+        authority = base64.b64encode(self._ca.read_bytes()).decode()
+        cluster = {"server": self.url, "certificate-authority-data": authority}
         context = {"cluster": "test", "user": name, "namespace": "default"}
         content = {
             "apiVersion": "v1",
