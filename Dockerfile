@@ -1,7 +1,7 @@
-# Both bases must have the same minor version of python3; the second needs nothing else, so that
-# gcr.io/distroless/python3-debian13:nonroot serves, too.
+# Both bases must have the same minor version of python3; the second needs nothing else, so that the
+# first serves for both, too: --build-arg RUNTIME=python:3.13-slim-trixie.
 ARG BASE=python:3.13-slim-trixie
-ARG RUNTIME=${BASE}
+ARG RUNTIME=gcr.io/distroless/python3-debian13:nonroot
 
 FROM ${BASE} AS build
 ENV UV_PYTHON_DOWNLOADS=never UV_LINK_MODE=copy UV_NO_CACHE=1
