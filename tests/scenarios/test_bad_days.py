@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
+import urllib.request
 
 import pytest
 
@@ -158,6 +160,30 @@ def test_a_missing_permission_is_named_and_the_rest_goes_on(world: World, action
         wait_until_applied(sandbox)
         sandbox.ec2.faults.clear()
         sandbox.wait(condition(sandbox, "Degraded", "False"), "recovery", timeout_s=90)
+
+
+def test_no_credential_or_account_id_is_in_log_status_or_metrics(world: World) -> None:
+    secret, token, account = "K7MDENGbPxRfiCY", "FwoGZXIvYXdzEBYaD", "111122223333"
+    settings = {
+        "IPPOLICY_LOG_LEVEL": "debug",
+        "AWS_SECRET_ACCESS_KEY": secret,
+        "AWS_SESSION_TOKEN": token,
+    }
+    refusal = f"User: arn:aws:sts::{account}:assumed-role/mine/1 is not authorized"
+    with world(operator_settings=settings) as sandbox:
+        sandbox.ec2.faults.fail(
+            "DescribeSubnets", code="UnauthorizedOperation", status=403, message=refusal
+        )
+        sandbox.operator.start()
+        sandbox.apply_policy(SOON)
+        sandbox.wait(condition(sandbox, "Degraded", "True", "ec2:DescribeSubnets"), "the refusal")
+        with urllib.request.urlopen(f"{sandbox.operator.url}/metrics", timeout=10) as answer:  # noqa: S310  (our own loopback URL)
+            metrics = answer.read().decode()
+        log = sandbox.operator.log.read_text()
+        told = json.dumps(sandbox.policy()), metrics, log
+        assert "ec2:DescribeSubnets" in log
+        for text in told:
+            assert not [one for one in (secret, token, account) if one in text]
 
 
 def test_without_aws_credentials_the_loop_goes_on(world: World) -> None:
