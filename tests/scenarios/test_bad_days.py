@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import sys
+import urllib.request
+
 import pytest
 
+from ippolicy.api import FINALIZER
 from ippolicy.sandbox.cluster import Sandbox
 from ippolicy.sandbox.ec2 import OPERATOR
 from ippolicy.sandbox.fleet import MetricsFault
@@ -19,6 +24,17 @@ from worlds import (
     targets,
     wait_until_applied,
 )
+
+AS_NOBODY = """
+import getpass
+
+def unknown():
+    raise KeyError("uid not found")
+
+getpass.getuser = unknown
+from ippolicy.cli import main
+main()
+"""
 
 
 def generation(sandbox: Sandbox) -> int:
@@ -147,6 +163,30 @@ def test_a_missing_permission_is_named_and_the_rest_goes_on(world: World, action
         sandbox.wait(condition(sandbox, "Degraded", "False"), "recovery")
 
 
+def test_no_credential_or_account_id_is_in_log_status_or_metrics(world: World) -> None:
+    secret, token, account = "K7MDENGbPxRfiCY", "FwoGZXIvYXdzEBYaD", "111122223333"
+    settings = {
+        "IPPOLICY_LOG_LEVEL": "debug",
+        "AWS_SECRET_ACCESS_KEY": secret,
+        "AWS_SESSION_TOKEN": token,
+    }
+    refusal = f"User: arn:aws:sts::{account}:assumed-role/mine/1 is not authorized"
+    with world(operator_settings=settings) as sandbox:
+        sandbox.ec2.faults.fail(
+            "DescribeSubnets", code="UnauthorizedOperation", status=403, message=refusal
+        )
+        sandbox.operator.start()
+        sandbox.apply_policy(SOON)
+        sandbox.wait(condition(sandbox, "Degraded", "True", "ec2:DescribeSubnets"), "the refusal")
+        with urllib.request.urlopen(f"{sandbox.operator.url}/metrics", timeout=10) as answer:  # noqa: S310  (our own loopback URL)
+            metrics = answer.read().decode()
+        log = sandbox.operator.log.read_text()
+        told = json.dumps(sandbox.policy()), metrics, log
+        assert "ec2:DescribeSubnets" in log
+        for text in told:
+            assert not [one for one in (secret, token, account) if one in text]
+
+
 def test_without_aws_credentials_the_loop_goes_on(world: World) -> None:
     nobody = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "HOME": "/nonexistent"}
     with world(operator_settings=nobody) as sandbox:
@@ -233,5 +273,18 @@ def test_a_daemon_set_that_is_gone_does_not_hold_up_the_deletion(world: World) -
         sandbox.apply_policy(SOON)
         wait_until_applied(sandbox)
         delete_daemon_set(sandbox)
+        sandbox.delete_policy()
+        sandbox.wait(lambda: sandbox.policy() is None, "the policy to go")
+
+
+def test_the_operator_runs_as_a_user_that_the_image_has_no_name_for(world: World) -> None:
+    with world(operator_command=(sys.executable, "-c", AS_NOBODY, "run")) as sandbox:
+        sandbox.operator.start()
+        sandbox.apply_policy({"mode": "Recommend"})
+
+        def is_held() -> bool:
+            return FINALIZER in (sandbox.policy() or {})["metadata"].get("finalizers", ())
+
+        sandbox.wait(is_held, "the finalizer of the policy")
         sandbox.delete_policy()
         sandbox.wait(lambda: sandbox.policy() is None, "the policy to go")

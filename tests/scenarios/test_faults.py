@@ -16,7 +16,7 @@ from hurried import PATIENT, hurried, jumping
 from ippolicy.sandbox.cluster import Sandbox
 from relay import Relay
 from served import value
-from worlds import World, changed, condition, targets, wait_until_applied
+from worlds import SOON, World, changed, condition, targets, wait_until_applied
 
 SPEED_OF_MINUTES, SPEED, SPEED_OF_HOURS = 30.0, 60.0, 120.0
 """Where something must be seen before its time is over, that time is half a minute at least; what
@@ -207,6 +207,17 @@ def test_an_api_server_that_is_away_for_minutes_leads_to_no_blind_write(
         wait_until_applied(sandbox)
         assert targets(sandbox)["WARM_IP_TARGET"] == "1"
         assert sandbox.daemonset_generation() == generation + 2
+
+
+def test_an_api_server_that_hangs_holds_up_no_stop(world: World, tmp_path: Path) -> None:
+    way = tmp_path / "kubeconfig"
+    settings = {"KUBECONFIG": str(way), "IPPOLICY_LEASE_NAMESPACE": "kube-system", **BY_RULE}
+    with world(operator_settings=settings) as sandbox, cuttable(sandbox, way) as relay:
+        sandbox.operator.start()
+        sandbox.apply_policy(SOON)
+        wait_until_applied(sandbox)  # so there is a checkpoint to be kept, and a Lease to give up
+        sandbox.run(relay.hold())
+        assert sandbox.operator.stop() == 0  # not killed, that is: it was over in time
 
 
 def test_a_clock_that_goes_an_hour_ahead_and_back_writes_nothing_and_holds_nothing_up(

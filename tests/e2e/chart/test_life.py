@@ -125,7 +125,7 @@ def test_policies_outlive_the_release_and_are_found_again(
     plane: ControlPlane, cluster: Helm, previous: Path
 ) -> None:
     cluster("install", RELEASE, previous)
-    plane.kubectl("wait", "--for=condition=Established", CRD)
+    plane.wait_for_resources()
     plane.kubectl("apply", "-f", "-", stdin=json.dumps(MINE))
     cluster("uninstall", RELEASE, "--wait")
     assert policies(plane) == {"mine": "Off"}
@@ -142,7 +142,7 @@ def test_a_cluster_has_one_release_and_its_resource_goes_with_it_if_told_to(
     plane: ControlPlane, cluster: Helm
 ) -> None:
     cluster("install", RELEASE, CHART, values={"crds": {"keep": False}})
-    plane.kubectl("wait", "--for=condition=Established", CRD)
+    plane.wait_for_resources()
     with pytest.raises(HelmError, match="cannot be imported into the current release"):
         cluster("install", "another", CHART)  # two of them would act against each other
     cluster("uninstall", RELEASE, "--wait")
@@ -164,7 +164,7 @@ def test_the_first_policy_is_made_once_and_then_left_to_its_owner(
 ) -> None:
     first = {"policy": {"create": True, "spec": {"mode": "Off"}}}
     cluster("install", RELEASE, CHART, values={"replicaCount": 0})
-    plane.kubectl("wait", "--for=condition=Established", CRD)
+    plane.wait_for_resources()
     assert policies(plane) == {}
     cluster("upgrade", RELEASE, CHART, values=first | {"replicaCount": 0})
     assert policies(plane) == {"default": "Off"}
