@@ -9,6 +9,8 @@
     nor that, but the fleet has some            those of the fleet
     no targets at all                           what the DaemonSet's template says
 
+Nothing is borrowed that holds no more than what did harm to the group itself.
+
 A table is never changed, only replaced as a whole, so it is read from any thread without a lock.
 """
 
@@ -22,11 +24,15 @@ from types import MappingProxyType
 from typing import Any
 
 from ippolicy.api import EnvKey
+from ippolicy.decide.back_off import no_more_generous
 from ippolicy.decide.environment import as_env
 from ippolicy.ipamd import WarmTargets
 
 TEMPLATE = ""
 """The digest of whoever has the values of the DaemonSet's template."""
+
+OWN = "group"
+"""The source of what a group has of its own."""
 
 _DIGEST_LENGTH = 10
 _RULING = (EnvKey.WARM_IP_TARGET.value, EnvKey.MINIMUM_IP_TARGET.value)
@@ -132,6 +138,11 @@ class Found:
     targets: GroupTargets
     source: str
 
+    @property
+    def borrowed(self) -> bool:
+        """Whether the group itself has never tried them."""
+        return self.source != OWN
+
 
 @dataclass(frozen=True, slots=True)
 class PolicyTable:
@@ -160,13 +171,15 @@ class PolicyTable:
         """The targets for the node of that name at this place; None where the policy has none."""
         trial = self.trials.get(place.group)
         if trial is not None and trial.takes(node):
-            return Found(place.group, trial.targets, "group")
+            return Found(place.group, trial.targets, OWN)
         if own := self.groups.get(place.group):
-            return Found(place.group, own, "group")
+            return Found(place.group, own, OWN)
         family = family_of(place.instance_type)
-        if borrowed := self.families.get(family):
-            return Found(place.group, borrowed, f"family {family}")
-        return Found(place.group, self.fleet, "fleet") if self.fleet else None
+        lent = ((self.families.get(family), f"family {family}"), (self.fleet, "fleet"))
+        for borrowed, source in lent:
+            if borrowed is not None and not self._refused_by(place.group, borrowed):
+                return Found(place.group, borrowed, source)
+        return None
 
     def newest(self, group: str) -> GroupTargets | None:
         """The targets of the last revision that a group was given, whatever became of them."""
@@ -174,6 +187,11 @@ class PolicyTable:
         known = [trial.targets] if trial else []
         known += [one.targets for one in self.refused.get(group, ())] + ([own] if own else [])
         return max(known, key=lambda targets: targets.revision, default=None)
+
+    def _refused_by(self, group: str, targets: GroupTargets) -> bool:
+        return any(
+            no_more_generous(targets.env, one.targets.env) for one in self.refused.get(group, ())
+        )
 
 
 def family_of(instance_type: str) -> str:
