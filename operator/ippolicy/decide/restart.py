@@ -15,6 +15,9 @@ CALLS_TO_FREE_AN_ENI: Final = 3
 RESTART_S: Final = 10.0
 """The time in which no pod of a node gets an address, as its aws-node restarts."""
 
+REPAID_WITHIN_S: Final = 86_400.0
+"""Within a day a restart must have saved what it costs."""
+
 STEP_S: Final = 60.0
 """How long a rollout takes for the pods that it restarts at once: up to 10 s for the old one to
 end, then the init container, the start of ipamd and its readiness."""

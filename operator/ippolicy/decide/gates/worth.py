@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from ippolicy.api import IPPolicy
-from ippolicy.decide.gates.pace import DAY_S
 from ippolicy.decide.gates.stop import Stop
 from ippolicy.decide.objective import LEAST_DELAYED_LIMIT
-from ippolicy.decide.restart import RESTART_S, change_calls
+from ippolicy.decide.restart import REPAID_WITHIN_S, RESTART_S, change_calls
 from ippolicy.decide.types import Prediction, Reason, Recommendation
-
-REPAID_WITHIN_S = DAY_S
 
 
 def worth_gate(policy: IPPolicy, advice: Recommendation, *, nodes: int) -> Stop | None:
