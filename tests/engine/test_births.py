@@ -278,6 +278,23 @@ async def test_what_is_no_table_is_written_anew(
     assert (await step(rig, inputs, decision)).verdict is Decided.CHANGE
 
 
+async def test_it_is_known_what_pods_are_born_with_once_it_was_read_and_understood(
+    rig: Rig, inputs: Inputs, decision: Decision
+) -> None:
+    rig.store.failing = CallFailed("no answer")
+    await rig.births.see([STANDING])
+    assert not rig.births.knows(REF)
+    rig.store.failing = None
+    await rig.births.see([STANDING])
+    assert rig.births.knows(REF)
+    assert rig.births.table(REF) is None
+    await step(rig, inputs, decision)
+    assert rig.births.table(REF) == table_of(rig)
+    rig.store.kept[REF] = StoredText("{}", "uid", "7")
+    await rig.births.see([STANDING])
+    assert not rig.births.knows(REF)
+
+
 async def test_originals_of_another_writer_are_put_back_first(
     rig: Rig, inputs: Inputs, decision: Decision
 ) -> None:

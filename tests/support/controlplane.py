@@ -172,7 +172,7 @@ class ControlPlane:
             "the custom resources",
             self._has_all_resources,
             processes=self._running(),
-            timeout_s=START_S,
+            timeout_s=PATIENCE_S,
         )
 
     def audit_events(self) -> list[AuditEvent]:

@@ -22,6 +22,7 @@ from ippolicy.act.tables import table_name
 from ippolicy.admission import Verdict, WebhookProcess
 from ippolicy.admission.certificates import LOOK_S
 from ippolicy.api import IPPolicy, Method
+from ippolicy.decide.births import ledger
 from ippolicy.decide.births.document import read_table, write_table
 from ippolicy.decide.births.progress import GroupProgress, progress, told
 from ippolicy.decide.births.roll import News, Rolled
@@ -92,6 +93,7 @@ class Births:
         self._looked = _Looked()
         self._problem = ""
         self._told: dict[str, str] = {}
+        self._known: set[DaemonSetRef] = set()
 
     @property
     def down_s(self) -> float:
@@ -109,11 +111,13 @@ class Births:
             return
         acting = {one.ref: one.policy for one in standings if one.rival is None}
         webhook.places.group_by({ref: policy.spec.groups for ref, policy in acting.items()})
+        self._known &= acting.keys()
         for ref in self._stored.keys() - acting.keys():
             self._take(ref, None)
         for ref in acting:
             try:
                 self._take(ref, await call_off_loop(partial(webhook.store.read, ref)))
+                self._known.add(ref)
             except ActError as error:  # what was read before stays good
                 self._failed("read-targets", error)
         webhook.server.answer_by(self._tables)
@@ -236,17 +240,28 @@ class Births:
         """Whether pods of a DaemonSet are born with targets by group."""
         return ref in self._stored
 
+    def knows(self, ref: DaemonSetRef) -> bool:
+        """Whether it is known what pods of a DaemonSet are born with, be it nothing."""
+        return ref in self._known and (ref in self._tables) is (ref in self._stored)
+
+    def table(self, ref: DaemonSetRef) -> PolicyTable | None:
+        """What pods of a DaemonSet are born with; None where nothing is set."""
+        return self._tables.get(ref)
+
     def owner(self, ref: DaemonSetRef) -> str | None:
         """The policy whose targets those are; None where there are none, or nobody can tell."""
         table = self._tables.get(ref)
         return table.policy if table is not None else None
 
-    def progress(self, policy: IPPolicy, snapshot: Snapshot) -> tuple[GroupProgress, ...]:
+    def progress(
+        self, policy: IPPolicy, snapshot: Snapshot, record: Record | None = None
+    ) -> tuple[GroupProgress, ...]:
         """How far the nodes of a policy are; empty where neither table nor pod tells of targets."""
         table = self._tables.get(ref_of(policy))
         if table is None and not snapshot.births:
             return ()
-        return progress(table, snapshot.nodes, snapshot.births)
+        in_force_s = ledger.in_force_s(record) if record is not None else {}
+        return progress(table, snapshot.nodes, snapshot.agents, in_force_s)
 
     async def stop(self) -> None:
         """Answer no more; what is on the cluster stays for the next operator."""

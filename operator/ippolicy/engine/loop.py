@@ -32,6 +32,7 @@ from ippolicy.engine.deciding import Decider
 from ippolicy.engine.election import Alone, Office
 from ippolicy.engine.elsewhere import Elsewhere
 from ippolicy.engine.imports import Imports
+from ippolicy.engine.ledgers import follow_births
 from ippolicy.engine.pacing import put_back_pace
 from ippolicy.engine.policies import (
     Policies,
@@ -297,6 +298,7 @@ class Engine:
         try:
             record = await self._record(policy, ref, snapshot)
             record = await put_back_pace(self._actor, self._office, policy, ref, record)
+            record = await follow_births(self._actor, self.births, policy, snapshot, record)
         except IPPolicyError as error:
             trusted = await call_off_loop(partial(self._decider.look, policy, ref, snapshot))
             found = {"outcome": outcome_of(error), "trusted": trusted}
@@ -344,7 +346,8 @@ class Engine:
             snapshot=snapshot,
             min_coverage=self._limits.min_coverage,
             checkpoint=self._checkpoints.state(ref_of(policy)),
-            births=self.births.progress(policy, snapshot),
+            births=self.births.progress(policy, snapshot, found.get("record")),
+            table=self.births.table(ref_of(policy)),
             news=self.births.news(policy),
             **found,
         )

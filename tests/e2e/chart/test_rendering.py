@@ -229,7 +229,9 @@ def test_the_webhook_is_reached_at_its_port_and_writes_by_name_only(helm: Helm) 
 def test_without_the_webhook_no_role_deletes_pods(helm: Helm) -> None:
     roles = [one for one in helm.render({}).values() if "rules" in one]
     rules = [rule for role in roles for rule in role["rules"] if "pods" in rule["resources"]]
-    assert rules == [{"apiGroups": [""], "resources": ["nodes", "pods"], "verbs": ["list", "watch"]}]
+    assert rules == [
+        {"apiGroups": [""], "resources": ["nodes", "pods"], "verbs": ["list", "watch"]}
+    ]
 
 
 def test_pods_are_deleted_where_the_daemonset_is(helm: Helm) -> None:

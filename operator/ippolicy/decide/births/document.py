@@ -14,11 +14,14 @@ Version 1, which knew no trials, is read as proven targets.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import astuple
 from typing import TypeVar
 
 import msgspec
+import msgspec.structs
 
 from ippolicy.decide.births.table import (
+    Grounds,
     GroupTargets,
     PolicyTable,
     Refused,
@@ -26,6 +29,8 @@ from ippolicy.decide.births.table import (
     Stage,
     Trial,
 )
+from ippolicy.decide.types import Proof
+from ippolicy.facts import Forecast
 from ippolicy.ipamd import WarmTargets
 
 VERSION = 2
@@ -47,12 +52,31 @@ class _Row(_Part, frozen=True):
     warm_prefix: int
 
 
+class _Forecast(_Part, frozen=True):
+    held: float
+    held_low: float
+    held_high: float
+    delayed_share: float | None = None
+    ec2_calls_per_minute: float | None = None
+
+
+class _Grounds(_Part, frozen=True):
+    begun_s: float = 0.0
+    reason: str = ""
+    before: dict[str, str | None] = msgspec.field(default_factory=dict)
+    basis: str = ""
+    binding: str = ""
+    rejected: tuple[str, ...] = ()
+    present: _Forecast | None = None
+    predicted: _Forecast | None = None
+
+
 class _Trial(_Part, frozen=True):
     targets: _Row
     stage: Stage
     since_s: float
     nodes: tuple[str, ...] = ()
-    basis: str = ""
+    grounds: _Grounds = _Grounds()
     urgent: bool = False
 
 
@@ -140,12 +164,38 @@ def _targets(row: _Row) -> GroupTargets:
 
 
 def _trial_row(one: Trial) -> _Trial:
-    return _Trial(_row(one.targets), one.stage, one.since_s, one.nodes, one.basis, one.urgent)
+    grounds = _grounds_row(one.grounds)
+    return _Trial(_row(one.targets), one.stage, one.since_s, one.nodes, grounds, one.urgent)
 
 
 def _trial(row: _Trial) -> Trial:
-    targets = _targets(row.targets)
-    return Trial(targets, row.stage, row.since_s, row.nodes, row.basis, row.urgent)
+    targets, grounds = _targets(row.targets), _grounds(row.grounds)
+    return Trial(targets, row.stage, row.since_s, row.nodes, grounds, row.urgent)
+
+
+def _grounds_row(one: Grounds) -> _Grounds:
+    proof = one.proof
+    return _Grounds(
+        one.begun_s,
+        one.reason,
+        dict(sorted(one.before.items())),
+        proof.basis,
+        proof.binding,
+        proof.rejected,
+        proof.present and _Forecast(*astuple(proof.present)),
+        proof.predicted and _Forecast(*astuple(proof.predicted)),
+    )
+
+
+def _grounds(row: _Grounds) -> Grounds:
+    proof = Proof(
+        row.basis,
+        row.binding,
+        row.rejected,
+        row.present and Forecast(*msgspec.structs.astuple(row.present)),
+        row.predicted and Forecast(*msgspec.structs.astuple(row.predicted)),
+    )
+    return Grounds(row.begun_s, row.reason, row.before, proof)
 
 
 def _refused_row(one: Refused) -> _Refused:

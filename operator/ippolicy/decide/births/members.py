@@ -104,7 +104,7 @@ class Members:
         return Member(
             node=node,
             uid=agent.uid if agent is not None else "",
-            digest=_digest(agent, wanted),
+            digest=digest_run(agent, wanted),
             wanted=wanted,
             unready_s=unready_s,
             unfit=self._unfit(node, agent, unready_s),
@@ -143,7 +143,7 @@ class Members:
         return steady_state(shape, settings, min(pool.assigned, shape.max_pods))
 
 
-def _digest(agent: Agent | None, wanted: Found | None) -> str:
+def digest_run(agent: Agent | None, wanted: Found | None) -> str:
     """Which targets a pod has: as its label says, unless its env has others than that means."""
     if agent is None or agent.birth is None:
         return TEMPLATE

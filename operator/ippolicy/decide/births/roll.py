@@ -13,16 +13,18 @@ and from the decision of now. So whoever looks next goes on where the cluster is
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from ippolicy.api import EnvKey
 from ippolicy.decide import gates
 from ippolicy.decide.births import restarts, trials
 from ippolicy.decide.births.cohorts import Cohort, harm
 from ippolicy.decide.births.members import Member, Members
 from ippolicy.decide.births.table import (
+    Grounds,
     GroupTargets,
     PolicyTable,
     Stage,
@@ -219,7 +221,9 @@ class _Roll:
             self._gainers(members, wish.targets.targets),
             self._now_s,
             share=self._change.restarts.canary.fraction,
-            basis=wish.basis,
+            grounds=Grounds(
+                self._now_s, self._asked.decision.reason.value, self._before(members), wish.proof
+            ),
             urgent=wish.urgent,
         )
         if trial is None:
@@ -228,6 +232,15 @@ class _Roll:
         own = table.groups.get(group)
         self._tell(Step.BEGUN, group, trial.targets, _where(trial, members), own)
         return replace(table, trials={**table.trials, group: trial})
+
+    def _before(self, members: Sequence[Member]) -> Mapping[str, str | None]:
+        """What most pods of a group would have been born with."""
+        wanted = {one.wanted_digest: one.wanted for one in members}
+        ((most, _),) = Counter(one.wanted_digest for one in members).most_common(1)
+        if (found := wanted[most]) is not None:
+            return found.targets.env
+        env = self._daemon_set.literal_env()
+        return {key.value: env.get(key) for key in EnvKey}
 
     def _trip(
         self, trial: Trial, cohort: Cohort, members: Sequence[Member], advice: GroupAdvice | None

@@ -26,6 +26,7 @@ from typing import Any
 from ippolicy.api import EnvKey
 from ippolicy.decide.back_off import no_more_generous
 from ippolicy.decide.environment import as_env
+from ippolicy.decide.types import Proof
 from ippolicy.ipamd import WarmTargets
 
 TEMPLATE = ""
@@ -53,11 +54,8 @@ class GroupTargets:
 
     def __post_init__(self) -> None:
         env: dict[str, str | None] = dict.fromkeys(_RULING) | as_env(self.targets)
-        text = ",".join(f"{key}={value}" for key, value in sorted(env.items()))
         object.__setattr__(self, "env", MappingProxyType(env))
-        object.__setattr__(
-            self, "digest", hashlib.sha256(text.encode()).hexdigest()[:_DIGEST_LENGTH]
-        )
+        object.__setattr__(self, "digest", digest_of(env))
 
     def followed_by(self, targets: WarmTargets) -> GroupTargets:
         """The same for what is the same in the env, else the next revision."""
@@ -74,18 +72,31 @@ class Stage(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Grounds:
+    """Why a trial was begun, at `begun_s`, and what it is to be held against.
+
+    `reason` is that of the decision, `before` what pods of the group were born with until then, env
+    key -> value, None for absent.
+    """
+
+    begun_s: float = 0.0
+    reason: str = ""
+    before: Mapping[str, str | None] = field(default_factory=dict)
+    proof: Proof = Proof(basis="")
+
+
+@dataclass(frozen=True, slots=True)
 class Trial:
     """Targets that a group tries, since `since_s` in this stage.
 
-    `nodes` are to try them, none once all are. `basis` says what they were decided on, and
-    `urgent` that the group is in need of them.
+    `nodes` are to try them, none once all are. `urgent` says that the group is in need of them.
     """
 
     targets: GroupTargets
     stage: Stage
     since_s: float
     nodes: tuple[str, ...] = ()
-    basis: str = ""
+    grounds: Grounds = Grounds()
     urgent: bool = False
 
     def takes(self, node: str) -> bool:
@@ -192,6 +203,12 @@ class PolicyTable:
         return any(
             no_more_generous(targets.env, one.targets.env) for one in self.refused.get(group, ())
         )
+
+
+def digest_of(env: Mapping[str, str | None]) -> str:
+    """What stands for the `env` of some targets."""
+    text = ",".join(f"{key}={value}" for key, value in sorted(env.items()))
+    return hashlib.sha256(text.encode()).hexdigest()[:_DIGEST_LENGTH]
 
 
 def family_of(instance_type: str) -> str:
