@@ -17,7 +17,9 @@ from ippolicy.account.view import View
 from ippolicy.act.checkpoints import CheckpointState
 from ippolicy.act.outcome import OutcomeKind
 from ippolicy.decide.births.progress import GroupProgress, State
+from ippolicy.decide.births.table import GroupTargets, PolicyTable, Stage, Trial
 from ippolicy.facts import EnvEntry, Ledger, PoolCounters, PoolFacts, SourceName, SourceState
+from ippolicy.ipamd import WarmTargets
 from views import (
     NOW_S,
     a_daemon_set,
@@ -57,6 +59,9 @@ def value(exporter: Exporter, name: str, **labels: str) -> float:
     return series(exporter)[name, frozenset(labels.items())]
 
 
+TRIED = GroupTargets(WarmTargets(warm_ip=2), 1)
+
+
 def a_busy_exporter() -> Exporter:
     """An exporter that serves every metric."""
     kept = CheckpointState(NOW_S - 60, 4_096)
@@ -69,6 +74,7 @@ def a_busy_exporter() -> Exporter:
         checkpoint=kept,
         ahead=a_dire_ahead(),
         births=(GroupProgress("blue", 1, "group", dict.fromkeys(State, 2)),),
+        table=PolicyTable("default", trials={"blue": Trial(TRIED, Stage.CANARY, 0.0, ("node-0",))}),
     )
     exporter = an_exporter(view)
     exporter.answered("Mutated", times=2)

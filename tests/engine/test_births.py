@@ -20,9 +20,9 @@ from ippolicy.act.requests import CallFailed
 from ippolicy.act.restarts import PodRestarts
 from ippolicy.admission import Tables, Verdict, WebhookProcess
 from ippolicy.api import IPPolicy
-from ippolicy.decide.births.document import read_table
+from ippolicy.decide.births.document import read_table, write_table
 from ippolicy.decide.births.roll import Step
-from ippolicy.decide.births.table import PolicyTable, Stage
+from ippolicy.decide.births.table import PolicyTable, Refused, Stage
 from ippolicy.decide.decision import Inputs, decide
 from ippolicy.decide.types import Decision, Reason
 from ippolicy.decide.types import Verdict as Decided
@@ -245,6 +245,26 @@ async def test_all_are_told_to_be_in_place_once_every_node_has_what_it_is_to_hav
         settled = await step(rig, inputs, decision)
     assert settled.reason is Reason.TARGETS_IN_PLACE
     assert len({uid for _, uid in rig.restarts.deleted}) == len(rig.restarts.deleted) == 10
+
+
+async def test_where_what_was_tried_was_refused_not_all_is_told_to_be_in_place(
+    rig: Rig, inputs: Inputs, decision: Decision
+) -> None:
+    await step(rig, inputs, decision)
+    table = table_of(rig)
+    trial = table.trials["blue"]
+    until_s = inputs.now_s + 3_600.0
+    refused = Refused(
+        trial.targets, until_s, 1, trial.grounds.proof.basis, "DelayedStarts: 9 of 20"
+    )
+    former = rig.store.kept[REF]
+    text = write_table(PolicyTable("default", refused={"blue": (refused,)}))
+    rig.store.kept[REF] = replace(former, text=text, resource_version="2")
+    await rig.births.see([STANDING])
+    held = await step(rig, inputs, decision)
+    assert (held.verdict, held.reason) == (Decided.HOLD, Reason.BACKING_OFF)
+    assert "; blue: WARM_IP_TARGET=" in held.message
+    assert "did harm (DelayedStarts: 9 of 20)" in held.message
 
 
 async def test_another_operator_answers_by_the_same_table_and_goes_on_with_it(

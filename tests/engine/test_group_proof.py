@@ -37,10 +37,8 @@ class World:
         self.lean_held = LEAN_HELD
         self.now_s = NOW_S
         self.writes = 0
-        promoted = {
-            group: Trial(LEAN, Stage.PROMOTED, NOW_S, (), Grounds(NOW_S - 1_800))
-            for group in groups
-        }
+        trial = Trial(LEAN, Stage.PROMOTED, NOW_S, (), Grounds(NOW_S - 1_800))
+        promoted = dict.fromkeys(groups, trial)
         empty = Record("uid", "policy-uid", {}, ())
         self.known = ledger.follow(empty, PolicyTable("default", trials=promoted), NOW_S)
         self.policy = builders.policy(SPEC)

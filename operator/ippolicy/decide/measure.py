@@ -1,7 +1,8 @@
 """What was counted while targets were in force: addresses held, starts, late ones, EC2 calls.
 
-Kept in slots of `SLOT_S` seconds, or as many as it is told, for a day and a bit, so that what was before a change, since it,
-or in the hour after it, can be asked for at any time; memory is bounded whatever the fleet.
+Kept in slots of `SLOT_S` seconds, or as many as it is told, for a day and a bit, so that what was
+before a change, since it, or in the hour after it, can be asked for at any time; memory is bounded
+whatever the fleet.
 
 Nothing is taken over a gap of `MOST_GAP_S` or more (the operator was away, a clock jumped), nor of
 a node in the `STARTING_S` seconds after its aws-node started, while its pool is being filled.

@@ -191,6 +191,10 @@ class Proof:
     predicted: Forecast | None = None
 
 
+NO_PROOF = Proof(basis="")
+"""Of what was decided on nothing that is known."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pace:
     """A rollout that makes more EC2 calls a minute than `budget`, with maxUnavailable as it is.

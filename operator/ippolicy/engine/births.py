@@ -178,7 +178,8 @@ class Births:
         have, total = told(self.progress(policy, snapshot))
         message = f"{have} of {total} nodes have the targets of their group"
         if have == total and not step.table.trials:
-            return hold(reason=Reason.TARGETS_IN_PLACE, message=message)
+            reason, why = steps.at_rest(step, any_wanted=total > 0)
+            return hold(reason=reason, message=f"{message}{why}")
         return hold(reason=Reason.AT_BIRTH, message=f"{message}; {steps.waits(step)}")
 
     async def publish(self, policy: IPPolicy, snapshot: Snapshot) -> Outcome:

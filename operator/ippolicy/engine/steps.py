@@ -15,6 +15,7 @@ from ippolicy.decide.types import Decision, Reason, Recommendations, Verdict
 from ippolicy.facts import DaemonSetRef
 
 _MOST_TOLD = 5
+_IN_PLACE = Reason.TARGETS_IN_PLACE
 
 
 class Steps:
@@ -88,6 +89,20 @@ def told(step: Rolled, decision: Decision) -> tuple[Reason, str]:
         return Reason.ROLLED_BACK, message
     goes = decision.verdict is Verdict.CHANGE
     return decision.reason if goes else Reason.AT_BIRTH, message
+
+
+def at_rest(step: Rolled, *, any_wanted: bool) -> tuple[Reason, str]:
+    """What it means that nothing is tried and nothing is outstanding: a stable word, and what is to
+    be said of it. Not all is well where no node is to have any targets, or where some were refused.
+    """
+    stops = [(g, s) for g, s in sorted(step.stops.items()) if s.reason is not _IN_PLACE]
+    refused = [(group, stop) for group, stop in stops if stop.reason is Reason.BACKING_OFF]
+    telling = refused or ([] if any_wanted else stops)
+    if not telling:
+        return _IN_PLACE, ""
+    (group, stop), others = telling[0], len(telling) - 1
+    more = f"; so it is with {others} more groups" if others else ""
+    return stop.reason, f"; {group}: {stop.message}{more}"
 
 
 def waits(step: Rolled) -> str:

@@ -105,8 +105,8 @@ class Change:
     """One change of the env of aws-node.
 
     `before` and `after` map env key -> value, None for absent. `generation` is the DaemonSet's
-    metadata.generation after the patch, 0 while INTENDED; of a group, the revision of its targets. `update_id` names the update of the EKS
-    add-on that carries it.
+    metadata.generation after the patch, 0 while INTENDED; of a group, the revision of its targets.
+    `update_id` names the update of the EKS add-on that carries it.
 
     `group` names the node group whose pods alone are born with `after`, empty where it is all. Such
     a change is ROLLING while some of the group try it, and COMPLETE once all of it may have it.

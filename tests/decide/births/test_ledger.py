@@ -66,8 +66,10 @@ def test_a_trial_is_a_change_that_rolls_and_says_what_it_was_begun_for() -> None
     assert change.after["WARM_IP_TARGET"] == "2"
     assert change.reason == "AtBirth"
     assert change.basis
-    assert change.present is not None and change.present.held == 42 * 20
-    assert change.predicted is not None and change.predicted.held == 22 * 20
+    assert change.present is not None
+    assert change.present.held == 42 * 20
+    assert change.predicted is not None
+    assert change.predicted.held == 22 * 20
 
 
 def test_it_is_complete_once_promoted_and_stays_so_when_proven() -> None:
@@ -124,7 +126,8 @@ def test_what_was_refused_and_is_tried_again_is_another_change() -> None:
     first, second = kept.record.group_changes
     assert first.id != second.id
     assert first.after == second.after
-    assert bool(first.undone) and not second.undone
+    assert bool(first.undone)
+    assert not second.undone
 
 
 def test_whoever_looks_again_writes_nothing_new() -> None:

@@ -182,8 +182,8 @@ def _grounds_row(one: Grounds) -> _Grounds:
         proof.basis,
         proof.binding,
         proof.rejected,
-        proof.present and _Forecast(*astuple(proof.present)),
-        proof.predicted and _Forecast(*astuple(proof.predicted)),
+        _forecast_row(proof.present),
+        _forecast_row(proof.predicted),
     )
 
 
@@ -192,10 +192,18 @@ def _grounds(row: _Grounds) -> Grounds:
         row.basis,
         row.binding,
         row.rejected,
-        row.present and Forecast(*msgspec.structs.astuple(row.present)),
-        row.predicted and Forecast(*msgspec.structs.astuple(row.predicted)),
+        _forecast(row.present),
+        _forecast(row.predicted),
     )
     return Grounds(row.begun_s, row.reason, row.before, proof)
+
+
+def _forecast_row(one: Forecast | None) -> _Forecast | None:
+    return _Forecast(*astuple(one)) if one is not None else None
+
+
+def _forecast(row: _Forecast | None) -> Forecast | None:
+    return Forecast(*msgspec.structs.astuple(row)) if row is not None else None
 
 
 def _refused_row(one: Refused) -> _Refused:

@@ -17,6 +17,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Final
 
 from ippolicy.api import EnvKey
 from ippolicy.decide import gates
@@ -35,11 +36,14 @@ from ippolicy.decide.births.table import (
 from ippolicy.decide.births.wishes import Wish, Wishing
 from ippolicy.decide.decision import Inputs
 from ippolicy.decide.environment import read_environment, shown
+from ippolicy.decide.gates import Stop
 from ippolicy.decide.guards import Trip
 from ippolicy.decide.trust import Step as Trust
 from ippolicy.decide.types import Decision, GroupAdvice, Reason, Recommendations, Verdict
 from ippolicy.facts import DaemonSetFacts, NodeFacts
 from ippolicy.ipamd import WarmTargets
+
+NO_NODE_FIT: Final = Stop(Reason.AT_BIRTH, "no node of it is fit to try other targets")
 
 
 class Step(StrEnum):
@@ -94,7 +98,7 @@ class Rolled:
     due: tuple[str, ...]
     members: Mapping[str, Member]
     known: Mapping[str, Recommendations]
-    stops: Mapping[str, str]
+    stops: Mapping[str, Stop]
     held: str = ""
 
 
@@ -124,7 +128,7 @@ class _Roll:
             min_saving=self._change.min_saving.fraction,
         )
         self._news: list[News] = []
-        self._stops: dict[str, str] = {}
+        self._stops: dict[str, Stop] = {}
 
     def step(self) -> Rolled:
         asked = self._asked
@@ -214,7 +218,8 @@ class _Roll:
         self, table: PolicyTable, group: str, wish: Wish, members: Sequence[Member]
     ) -> PolicyTable:
         if wish.targets is None:
-            self._stops[group] = wish.stop.message if wish.stop is not None else ""
+            if wish.stop is not None:
+                self._stops[group] = wish.stop
             return table
         trial = trials.begin(
             wish.targets,
@@ -227,7 +232,7 @@ class _Roll:
             urgent=wish.urgent,
         )
         if trial is None:
-            self._stops[group] = "no node of it is fit to try other targets"
+            self._stops[group] = NO_NODE_FIT
             return table
         own = table.groups.get(group)
         self._tell(Step.BEGUN, group, trial.targets, _where(trial, members), own)

@@ -26,7 +26,7 @@ from typing import Any
 from ippolicy.api import EnvKey
 from ippolicy.decide.back_off import no_more_generous
 from ippolicy.decide.environment import as_env
-from ippolicy.decide.types import Proof
+from ippolicy.decide.types import NO_PROOF, Proof
 from ippolicy.ipamd import WarmTargets
 
 TEMPLATE = ""
@@ -82,7 +82,7 @@ class Grounds:
     begun_s: float = 0.0
     reason: str = ""
     before: Mapping[str, str | None] = field(default_factory=dict)
-    proof: Proof = Proof(basis="")
+    proof: Proof = NO_PROOF
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from ippolicy.decide.gates import Stop
 from ippolicy.decide.predict import predict
 from ippolicy.decide.proof import proof_of
 from ippolicy.decide.types import (
+    NO_PROOF,
     GroupAdvice,
     Prediction,
     Proof,
@@ -33,12 +34,13 @@ LEAST_NODES = 2
 class Wish:
     """The `targets` that a group is to try, None where it is to try none, for the cause in `stop`.
 
-    `proof` is what that rests on, and `urgent` says that its pods start late, or its subnets run dry, without them.
+    `proof` is what that rests on, and `urgent` says that its pods start late, or its subnets run
+    dry, without them.
     """
 
     targets: GroupTargets | None = None
     stop: Stop | None = None
-    proof: Proof = Proof(basis="")
+    proof: Proof = NO_PROOF
     urgent: bool = False
 
 
