@@ -150,10 +150,11 @@ def _progressing(view: View) -> _Finding:
     change = view.change_under_way
     if change is None:
         have, total = told(view.births)
-        if have < total:
+        trials = sum(one.trial is not None for one in view.births)
+        if have < total or trials:
             message = (
-                f"{have} of {total} nodes have the targets of their group; a node is restarted "
-                "where that repays"
+                f"{have} of {total} nodes have the targets of their group, {trials} groups try "
+                "other ones; a node is restarted where that repays"
             )
             return _Finding("True", Reason.AT_BIRTH.value, message)
         return _Finding("False", "Idle", "no change is under way")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import builders
 from ippolicy.decide.births.progress import State, progress, told
-from ippolicy.decide.births.table import GroupTargets, PolicyTable
+from ippolicy.decide.births.table import GroupTargets, PolicyTable, Stage, Trial
 from ippolicy.facts import Birth
 from ippolicy.facts.births import DIGEST_LABEL, GROUP_LABEL, read_birth
 from ippolicy.ipamd import WarmTargets
@@ -30,6 +32,13 @@ def test_a_group_without_targets_of_its_own_is_held_against_those_it_borrows() -
     (borrowing,) = progress(TABLE, [red], {"node-0": Birth("default", "red", "8", FLEET.digest)})
     assert (borrowing.revision, borrowing.source) == (8, "fleet")
     assert borrowing.nodes[State.CURRENT] == 1
+
+
+def test_a_group_that_tries_targets_says_how_far_it_is() -> None:
+    trials = {"blue": Trial(FLEET, Stage.SHARE, 0.0, ("node-1",))}
+    table = replace(TABLE, trials=trials)
+    blue, red = progress(table, [builders.node(0), builders.node(1, group="red")], {})
+    assert (blue.trial, red.trial) == (Stage.SHARE, None)
 
 
 def test_what_nobody_sets_any_more_is_outstanding_nowhere() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ippolicy.decide.births.table import NodePlace, PolicyTable
+from ippolicy.decide.births.table import NodePlace, PolicyTable, Stage
 from ippolicy.facts import Birth, NodeFacts
 
 MOST_NAMED = 5
@@ -27,7 +27,8 @@ class GroupProgress:
 
     `source` says whose targets they are: "group", "family m5", "fleet", or empty for none. `wanted`
     counts the nodes that are to have any: while the first targets of a group are tried, those that
-    try. `behind` names some of those that have others.
+    try. `behind` names some of those that have others. `trial` is how far targets are that the
+    group tries.
     """
 
     group: str
@@ -36,6 +37,7 @@ class GroupProgress:
     nodes: Mapping[State, int]
     wanted: int = 0
     behind: tuple[str, ...] = ()
+    trial: Stage | None = None
 
 
 def progress(
@@ -46,6 +48,7 @@ def progress(
     due: Counter[str] = Counter()
     behind: dict[str, list[str]] = defaultdict(list)
     wanted: dict[str, tuple[int, str]] = {}
+    trials = table.trials if table else {}
     for node in nodes:
         found = table.find(NodePlace(node.group, node.instance_type, node.name)) if table else None
         if found is not None:
@@ -69,6 +72,7 @@ def progress(
             {s: counted[s] for s in State},
             due[group],
             tuple(sorted(behind[group])[:MOST_NAMED]),
+            trials[group].stage if group in trials else None,
         )
         for group, counted in sorted(counts.items())
     )
