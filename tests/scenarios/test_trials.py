@@ -55,6 +55,54 @@ def trying(warm: int, minimum: int, **change: Any) -> dict[str, Any]:
     }
 
 
+FLEET = {
+    "api": Kind("c5.large", 7, nodes=5, max_pods=29),
+    "batch": Kind("r5.xlarge", 20, nodes=5),
+    "jobs": Kind("m5.2xlarge", 16, nodes=5),
+    "small": Kind("t3.medium", 6, nodes=5, max_pods=17),
+    "web": Kind("m5.xlarge", 9, nodes=5),
+}
+STEPS = ("TrialBegun", "TrialWidened", "TargetsPromoted", "TargetsProven")
+
+
+def test_five_instance_types_come_to_targets_of_their_own_each_by_its_own_trial(
+    world: World,
+) -> None:
+    with lived(world, FLEET, speed=SPEED, hours=AGED_H) as sandbox:
+        births, untouched, before = Births(sandbox), by_others(sandbox), sandbox.report()
+        jobs, nodes = of(sandbox, "jobs"), len(before.nodes)
+        sandbox.operator.start()
+        change = {"stabilization": "0s", "rollback": {"within": "2m"}}
+        spec = {"mode": "Apply", "apply": {"method": "Admission"}, "change": change}
+        sandbox.apply_policy({**spec, "demand": {"minEvidence": "5m"}})
+
+        def arrived() -> bool:
+            told = told_of(sandbox)
+            return set(table(sandbox).groups) == set(FLEET) and all(
+                told[group]["current"] == len(of(sandbox, group)) for group in FLEET
+            )
+
+        wait_while_pods_come(sandbox, arrived, "all nodes on their targets", nodes=jobs, pods=4)
+        for group in FLEET:
+            steps = (f"Normal {step} group {group}: WARM_IP_TARGET=" for step in STEPS)
+            assert reads(sandbox, *steps)(), (group, described(sandbox))
+        proven = table(sandbox).groups
+        assert len({one.digest for one in proven.values()}) == len(FLEET)
+        assert births.most_of_a_revision() == 1
+        assert max(births.most_away.values()) == 1
+        sandbox.settle()
+        after = sandbox.report()
+        assert after.assigned == before.assigned
+        assert after.held < 0.75 * before.held
+
+        for group in FLEET:
+            (node,) = add(sandbox, FLEET, group)
+            assert births.digests(node) == [table(sandbox).newest(group).digest]
+        assert by_others(sandbox) == untouched
+        status = sandbox.daemonset()["status"]
+        assert status["updatedNumberScheduled"] == nodes + len(FLEET)
+
+
 HARMED = {"calm": Kind("m5.xlarge", 9, nodes=4), "hit": Kind("m5.2xlarge", 10, nodes=4)}
 
 

@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from hurried import PATIENT, in_step
 from ippolicy.decide.births.document import read_table
@@ -171,6 +171,14 @@ def wait_while_pods_come(
         sandbox.run(sandbox.clock.sleep(BURST_S))
 
 
+class Born(NamedTuple):
+    """One aws-node pod, and what it was born with."""
+
+    uid: str
+    digest: str
+    revision: str
+
+
 class Births:
     """The aws-node pods of each node, in the order in which they were made, as the API has them.
 
@@ -184,7 +192,7 @@ class Births:
         self._lock = threading.Lock()
         self._groups = {node.name: node.group for node in sandbox.report().nodes}
         self._sandbox = sandbox
-        self._pods: dict[str, list[tuple[str, str]]] = defaultdict(list)
+        self._pods: dict[str, list[Born]] = defaultdict(list)
         self._ready: dict[str, bool] = {}
         sandbox.kube.store.observe(self._follow)
         for pod in aws_node_pods(sandbox):
@@ -193,12 +201,20 @@ class Births:
     def digests(self, node: str) -> list[str]:
         """What the pods of a node were born with, the oldest first."""
         with self._lock:
-            return [digest for _, digest in self._pods[node]]
+            return [pod.digest for pod in self._pods[node]]
 
     def uids(self, node: str) -> list[str]:
         """The pods of a node, the oldest first."""
         with self._lock:
-            return [uid for uid, _ in self._pods[node]]
+            return [pod.uid for pod in self._pods[node]]
+
+    def most_of_a_revision(self) -> int:
+        """The most often that a node's aws-node was made with one revision of its targets."""
+        with self._lock:
+            alike = Counter(
+                (node, pod.revision) for node, pods in self._pods.items() for pod in pods
+            )
+        return max(alike.values())
 
     def made(self) -> Mapping[str, int]:
         """Node -> pods that it had so far."""
@@ -208,7 +224,7 @@ class Births:
     def ran(self, digest: str) -> set[str]:
         """The nodes that ever had a pod with these targets."""
         with self._lock:
-            return {node for node, pods in self._pods.items() if digest in (d for _, d in pods)}
+            return {node for node, pods in self._pods.items() if digest in {p.digest for p in pods}}
 
     def begin_anew(self) -> None:
         """Count `most_away` from now on, of the groups as they are now."""
@@ -225,12 +241,13 @@ class Births:
 
     def _see(self, pod: Mapping[str, Any], *, gone: bool = False) -> None:
         node, uid = pod["spec"]["nodeName"], pod["metadata"]["uid"]
-        digest = pod["metadata"]["labels"].get("ippolicy.dev/digest", TEMPLATE)
+        labels = pod["metadata"]["labels"]
+        digest = labels.get("ippolicy.dev/digest", TEMPLATE)
         with self._lock:
             pods = self._pods[node]
-            if uid not in (known for known, _ in pods):
-                pods.append((uid, digest))
-            if uid == pods[-1][0]:
+            if uid not in (known.uid for known in pods):
+                pods.append(Born(uid, digest, labels.get("ippolicy.dev/revision", "")))
+            if uid == pods[-1].uid:
                 self._ready[node] = not gone and _ready(pod)
             group = self._groups.get(node)
             if group is not None:
