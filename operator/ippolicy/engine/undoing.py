@@ -9,6 +9,7 @@ from ippolicy.act.outcome import Outcome, outcome_of
 from ippolicy.act.requests import CallFailed
 from ippolicy.api import IPPolicy, Method, Mode, OnDelete
 from ippolicy.decide.gates import wish_gate
+from ippolicy.decide.types import Reason
 from ippolicy.engine.births import Births
 from ippolicy.engine.election import Office
 from ippolicy.engine.policies import Policies, former_ref
@@ -64,9 +65,14 @@ class Undoing:
         return str(former), outcome
 
     async def withdraw(self, policy: IPPolicy, ref: DaemonSetRef) -> Outcome | None:
-        """Withdraw targets by group where the policy has them set in another way by now."""
+        """Withdraw targets by group where the policy has them set in another way by now.
+
+        By hand, too: what a person sets in the template is for the pods that are born next.
+        """
         at_birth = policy.spec.apply.method is Method.ADMISSION
-        if at_birth or not self._births.has(ref) or wish_gate(policy) is not None:
+        stop = wish_gate(policy)
+        held = stop is not None and stop.reason is not Reason.WRITER_NONE
+        if at_birth or held or not self._births.has(ref):
             return None
         return await self._withdrawn(policy, ref)
 

@@ -32,6 +32,7 @@ from ippolicy.sandbox.ec2 import Ec2StandIn, Subnet
 from ippolicy.sandbox.fleet import Fleet, FleetOptions, FleetReport, KubeClient, NodeSpec
 from ippolicy.sandbox.fleet.kubeclient import Object
 from ippolicy.sandbox.kube import EmbeddedKube
+from ippolicy.sandbox.kube.objects import utc_now
 from ippolicy.sandbox.operator import COMMAND, OperatorProcess
 from ippolicy.sandbox.workload import Workload
 
@@ -50,6 +51,8 @@ class Layout:
     `env` changes entries of aws-node's env against the chart's (None takes one out). Nodes are
     spread over `subnets` in turn, each of which is in a zone of its own. `speed` is the clock's,
     `setup_speed` until the sandbox stands. `operator_settings` are IPPOLICY_* variables.
+    With `stamped_by_clock` the embedded API dates objects by that clock, for an operator whose own
+    time is the sandbox's: real time else.
     """
 
     nodes: int = 10
@@ -60,6 +63,7 @@ class Layout:
     env: Mapping[str, str | None] = field(default_factory=dict)
     speed: float = 1.0
     setup_speed: float = 20.0
+    stamped_by_clock: bool = False
     seed: int = 0
     fleet: FleetOptions = field(default_factory=FleetOptions)
     operator_settings: Mapping[str, str] = field(default_factory=dict)
@@ -285,7 +289,8 @@ class Sandbox:
         """Start what everything else stands on."""
         admin = operator = folder / "kubeconfig"
         if self._real is None:
-            kube = EmbeddedKube(validators={KIND: problems}, seed=self.layout.seed)
+            clock = self.clock.date if self.layout.stamped_by_clock else utc_now
+            kube = EmbeddedKube(validators={KIND: problems}, clock=clock, seed=self.layout.seed)
             self.kube = await self._parts.enter_async_context(kube)
             kube.kubeconfig(admin)
         else:
