@@ -43,11 +43,13 @@ STANDING = Standing(POLICY, REF, None)
 
 
 class FakeStore:
-    """Tables as the cluster would keep them; `failing` is raised by every call."""
+    """Tables as the cluster would keep them; `failing` is raised by every call, `keeping` by those
+    that would delete."""
 
     def __init__(self) -> None:
         self.kept: dict[DaemonSetRef, StoredText] = {}
         self.failing: ActError | None = None
+        self.keeping: ActError | None = None
 
     def read(self, ref: DaemonSetRef) -> StoredText | None:
         self._answer()
@@ -62,6 +64,8 @@ class FakeStore:
 
     def delete(self, ref: DaemonSetRef) -> None:
         self._answer()
+        if self.keeping is not None:
+            raise self.keeping
         del self.kept[ref]
 
     def _answer(self) -> None:
@@ -289,6 +293,34 @@ async def test_a_table_that_cannot_be_read_now_stays_in_force(
     assert table_of(rig) is not None
 
 
+async def test_who_cannot_read_the_table_yet_takes_no_webhook_away_and_is_not_ready(
+    rig: Rig, inputs: Inputs, decision: Decision
+) -> None:
+    await step(rig, inputs, decision)
+    other = made(rig.store)
+    other.store.failing = CallFailed("no answer")
+    await other.births.see([STANDING])
+    await other.births.look(leading=True)
+    assert other.keeper.looks == []
+    assert "not read yet" in other.births.unready
+    other.store.failing = None
+    await other.births.see([STANDING])
+    await other.births.look(leading=True)
+    assert other.keeper.looks == [({"kube-system"}, True)]
+    assert other.births.unready == ""
+
+
+async def test_who_has_targets_and_does_not_serve_is_not_ready(
+    rig: Rig, inputs: Inputs, decision: Decision
+) -> None:
+    rig.server.running = False
+    assert rig.births.unready == ""
+    await step(rig, inputs, decision)
+    assert "does not serve yet" in rig.births.unready
+    rig.server.running = True
+    assert rig.births.unready == ""
+
+
 async def test_what_is_no_table_is_written_anew(
     rig: Rig, inputs: Inputs, decision: Decision
 ) -> None:
@@ -347,6 +379,17 @@ async def test_who_may_not_read_a_table_has_none_to_withdraw(rig: Rig) -> None:
     rig.store.failing = CallFailed("forbidden", status=403)
     assert await rig.births.withdraw(REF) is None
     rig.store.failing = CallFailed("no answer")
+    outcome = await rig.births.withdraw(REF)
+    assert outcome is not None
+    assert not outcome.settled
+
+
+async def test_a_table_that_cannot_be_deleted_keeps_its_policy(
+    rig: Rig, inputs: Inputs, decision: Decision
+) -> None:
+    await step(rig, inputs, decision)
+    await rig.births.see([])  # the policy is on its way out
+    rig.store.keeping = CallFailed("forbidden", status=403)
     outcome = await rig.births.withdraw(REF)
     assert outcome is not None
     assert not outcome.settled

@@ -70,7 +70,8 @@ class Fleet:
     """Nodes by group, the table as it is on the cluster, and the operator that looks.
 
     `late` says how many of `starts` in a step find no address, by group and digest. With `webhook`
-    False pods are born as their template says.
+    False pods are born as their template says. aws-node `breaks` under targets with such a digest:
+    it never gets ready.
     """
 
     spec: Mapping[str, object] = field(default_factory=dict)
@@ -78,6 +79,7 @@ class Fleet:
     webhook: bool = True
     starts: int = 2
     late: Callable[[str, str], int] = lambda *_: 0
+    breaks: Callable[[str], bool] = lambda _: False
     nodes: dict[str, NodeFacts] = field(default_factory=dict)
     pods: dict[str, Pod] = field(default_factory=dict)
     stored: str = write_table(PolicyTable("default"))
@@ -182,11 +184,14 @@ class Fleet:
         for name, pod in self.pods.items():
             node = self.nodes[name]
             birth = Birth("default", node.group, "1", pod.digest) if pod.digest else None
-            agents[name] = Agent(name, pod.uid, pod.made_at_s, birth=birth, targets=pod.env)
-            if pod.made_at_s < self.now_s:
+            ready = not self.breaks(pod.digest)
+            agents[name] = Agent(
+                name, pod.uid, pod.made_at_s, ready=ready, birth=birth, targets=pod.env
+            )
+            if pod.made_at_s < self.now_s and ready:
                 pools[name] = self._pool(name, pod)
-        size = len(self.nodes)
-        rollout = builders.rollout(desired=size, scheduled=size, updated=size, available=size)
+        size, ready_now = len(self.nodes), sum(agent.ready for agent in agents.values())
+        rollout = builders.rollout(desired=size, scheduled=size, updated=size, available=ready_now)
         return builders.snapshot(
             0,
             taken_at_s=self.now_s,

@@ -92,6 +92,7 @@ class Births:
         self._steps = steps.Steps(spread_s=spread_s)
         self._looked = _Looked()
         self._problem = ""
+        self._unread: set[DaemonSetRef] = set()
         self._told: dict[str, str] = {}
         self._known: set[DaemonSetRef] = set()
 
@@ -104,6 +105,21 @@ class Births:
     def on(self) -> bool:
         """Whether there is a webhook at all."""
         return self._webhook is not None
+
+    @property
+    def unready(self) -> str:
+        """Why the API server is not to ask this operator yet, empty for no reason."""
+        if (webhook := self._webhook) is None:
+            return ""
+        if self._in_the_dark:
+            return "webhook: the targets by node group were not read yet"
+        waits = bool(self._tables) and not webhook.server.running
+        return f"webhook: it does not serve yet: {self._problem or 'soon'}" if waits else ""
+
+    @property
+    def _in_the_dark(self) -> bool:
+        """Whether some table was never read: there may be targets that nobody knows of here."""
+        return bool(self._unread - self._stored.keys())
 
     async def see(self, standings: Iterable[Standing]) -> None:
         """Read the tables of the DaemonSets that policies act on, and answer by them."""
@@ -118,13 +134,16 @@ class Births:
             try:
                 self._take(ref, await call_off_loop(partial(webhook.store.read, ref)))
                 self._known.add(ref)
+                self._unread.discard(ref)
             except ActError as error:  # what was read before stays good
                 self._failed("read-targets", error)
+                self._unread.add(ref)
+        self._unread &= acting.keys()
         webhook.server.answer_by(self._tables)
 
     async def look(self, *, leading: bool) -> None:
         """Keep server, certificates and configuration as the tables ask, when that is due."""
-        if (webhook := self._webhook) is None or not webhook.listed():
+        if (webhook := self._webhook) is None or not webhook.listed() or self._in_the_dark:
             return
         self._count(webhook.server.counts)
         namespaces = frozenset(ref.namespace for ref in self._tables)
@@ -226,13 +245,17 @@ class Births:
         if (webhook := self._webhook) is None:
             return None
         try:
-            if await call_off_loop(partial(webhook.store.read, ref)) is None:
-                return None
-            await call_off_loop(partial(webhook.store.delete, ref))
+            found = await call_off_loop(partial(webhook.store.read, ref))
         except ActError as error:
             forbidden = isinstance(error, CallFailed) and error.status == 403
             # Who may not read a table cannot have written it either.
             return None if forbidden and ref not in self._stored else outcome_of(error)
+        if found is None:
+            return None
+        try:
+            await call_off_loop(partial(webhook.store.delete, ref))
+        except ActError as error:
+            return outcome_of(error)
         self._take(ref, None)
         webhook.server.answer_by(self._tables)
         return Outcome(OutcomeKind.RESTORED, f"DaemonSet {ref}: {WITHDRAWN}")

@@ -169,6 +169,8 @@ class Operator:
         if not self._policies.synced.is_set():
             error = self._policies.state.error
             reasons = (*reasons, f"{NO_POLICIES}: {error}" if error else NO_POLICIES)
+        if unready := self.engine.births.unready:
+            reasons = (*reasons, unready)
         return Health(reasons if self._can_decide() else (*reasons, COMPILING))
 
     def _can_decide(self) -> bool:

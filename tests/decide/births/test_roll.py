@@ -238,6 +238,22 @@ def test_harm_that_shows_late_undoes_what_was_promoted() -> None:
     assert not proven(made)
 
 
+@pytest.mark.parametrize("nodes", [2, 4, 20])
+def test_an_aws_node_that_the_targets_keep_from_starting_is_made_anew(nodes: int) -> None:
+    made = fleet(nodes)
+    made.breaks = lambda digest: digest != TEMPLATE
+    made.until(lambda: bool(made.told(Step.REFUSED)))
+    assert "PodsNotReady" in made.told(Step.REFUSED)[0].text
+    made.until(lambda: made.running("web") == {TEMPLATE: nodes}, most=5)
+
+
+def test_an_aws_node_that_does_not_start_for_another_reason_is_let_be() -> None:
+    made = fleet()
+    made.breaks = lambda digest: digest == TEMPLATE
+    made.step(STEPS)
+    assert not made.restarts
+
+
 def test_undoing_goes_on_while_the_decision_holds_and_stops_in_a_pause() -> None:
     made = fleet()
     harmful(made)
@@ -290,15 +306,18 @@ def test_a_node_that_comes_back_without_its_targets_is_not_restarted_again_at_on
     assert made.running("web")[digest_of(made)] == 1, "another node tries in its place"
 
 
-def test_where_pods_come_back_without_their_targets_not_all_are_made_anew_in_vain() -> None:
-    made = fleet()
-    made.webhook = False
-    made.step(50)
-    assert len(made.restarts) == 3
+def test_with_a_webhook_that_nobody_reaches_few_nodes_are_restarted_in_vain() -> None:
+    made = fleet(40)
+    made.until(lambda: in_stage(made, Stage.PROMOTED))
+    before, made.webhook = len(made.restarts), False
+    made.step(STEPS // 2)
+    assert len(made.restarts) - before <= 4, "three in vain, and one on its way"
     assert made.last is not None
-    assert "check that the API server reaches the webhook" in made.last.held
+    assert "does not reach the webhook" in made.last.held
+    made.step(8 * STEPS)
+    assert sum(made.restarts.values()) - before <= 4 * 4, "tried again after waits that double"
     made.webhook = True
-    made.until(lambda: proven(made))
+    made.until(lambda: made.running("web")[TEMPLATE] == 0)
 
 
 def test_a_canary_that_goes_is_replaced() -> None:

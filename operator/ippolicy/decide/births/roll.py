@@ -143,12 +143,12 @@ class _Roll:
         members = self._gaining(table)
         table = replace(table, restarts=restarts.standing(table, members, self._now_s))
         held = self._no_restarts(table, members)
+        vain = restarts.unanswered(table, members)
         if not held:
-            table = self._restarted(table, members)
+            table = self._restarted(table, members, vain)
         due = tuple(sorted(restarts.due(table, members))) if not held else ()
-        return Rolled(
-            table, tuple(self._news), due, members, known, self._stops, held if self._goes else ""
-        )
+        told = (held or _not_reached(vain)) if self._goes else ""
+        return Rolled(table, tuple(self._news), due, members, known, self._stops, told)
 
     # -- trials -------------------------------------------------------------------------------
 
@@ -303,12 +303,6 @@ class _Roll:
         away = sum(not one.settled for one in members.values())
         if not self._asked.listening:
             return "the webhook does not serve, so aws-node would be born as its template says"
-        missed = sum(self._missed(table, one) for one in members.values())
-        if missed >= restarts.MOST_MISSED:
-            return (
-                f"{missed} aws-node pods that were made anew came back without their targets: "
-                "check that the API server reaches the webhook's Service"
-            )
         if self._now_s < table.since_s + self._asked.spread_s:
             return "the targets were published a moment ago"
         if (
@@ -316,11 +310,17 @@ class _Roll:
             or rollout.desired - rollout.updated > away
         ):
             return f"{daemon_set.ref} is being rolled out by its owner"
-        if not rollout.healthy:
+        harmed = sum(
+            restarts.wants_one(table, one) == restarts.UNDO and not one.settled
+            for one in members.values()
+        )
+        if not replace(rollout, available=rollout.available + harmed).healthy:
             return f"{rollout.available} of {rollout.desired} aws-node pods are available"
         return ""
 
-    def _restarted(self, table: PolicyTable, members: Mapping[str, Member]) -> PolicyTable:
+    def _restarted(
+        self, table: PolicyTable, members: Mapping[str, Member], vain: Sequence[str]
+    ) -> PolicyTable:
         fleet, objective = self._asked.decision.fleet, self._policy.spec.objective
         usual = (fleet.predicted.ec2_calls_per_minute or 0.0) if fleet is not None else 0.0
         budget = restarts.Budget(
@@ -328,6 +328,7 @@ class _Roll:
             max(0.0, objective.ec2_calls_per_minute_limit - usual),
             in_need={one.group for one in self._asked.decision.groups if self._in_need(one)},
             only_undo=not self._goes,
+            only=vain,
         )
         began = restarts.begun(table, members, budget, self._now_s)
         return replace(table, restarts={**table.restarts, **began})
@@ -361,6 +362,16 @@ def _where(trial: Trial, members: Sequence[Member]) -> str:
     if trial.stage is Stage.PROMOTED:
         return f"new nodes of {len(members)} are born with it, others as it repays"
     return f"on {len(trial.nodes)} of {len(members)} nodes"
+
+
+def _not_reached(vain: Sequence[str]) -> str:
+    """What is said where these nodes were restarted in vain, empty for none."""
+    if not vain:
+        return ""
+    return (
+        f"aws-node came up without its targets on {len(vain)} nodes, {vain[0]} among them: the API "
+        "server does not reach the webhook: let the control plane reach its port"
+    )
 
 
 def _without(trials_: Mapping[str, Trial], group: str) -> dict[str, Trial]:
