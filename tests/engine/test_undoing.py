@@ -382,6 +382,7 @@ async def test_targets_by_group_go_with_their_method_unless_nothing_may_be_writt
         publisher=None,  # type: ignore[arg-type]
         office=Alone(),
         clock=lambda: START_S,
+        look=lambda *_: a_snapshot(),
     )
     policies.put(raw_policy("default", REF, **spec))
     policy = IPPolicy.from_raw(policies.raw("default"))

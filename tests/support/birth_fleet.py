@@ -117,6 +117,10 @@ class Fleet:
         """A node goes with all that is on it."""
         del self.nodes[name], self.pods[name]
 
+    def reborn(self, name: str) -> None:
+        """The aws-node of a node is made anew."""
+        self._bear(name)
+
     def want(self, group: str, warm: int, minimum: int = 0, **changes: object) -> None:
         """These targets are recommended to a group from now on."""
         size = len(self.of(group))

@@ -25,12 +25,13 @@ from ippolicy.api import IPPolicy, Method
 from ippolicy.decide.births import ledger
 from ippolicy.decide.births.document import read_table, write_table
 from ippolicy.decide.births.progress import GroupProgress, progress, told
-from ippolicy.decide.births.roll import News, Rolled
+from ippolicy.decide.births.roll import Asked, News, Rolled
 from ippolicy.decide.births.table import PolicyTable
 from ippolicy.decide.decision import Inputs
 from ippolicy.decide.types import Decision, Reason
 from ippolicy.decide.types import Verdict as Decided
 from ippolicy.engine import steps
+from ippolicy.engine.giving_back import give_back
 from ippolicy.engine.places import LivePlaces
 from ippolicy.engine.policies import Standing, ref_of
 from ippolicy.engine.webhook import WebhookKeeper
@@ -183,7 +184,7 @@ class Births:
         if step.due or stored is None or stored.text != write_table(step.table):
             reason, message = steps.told(step, decision)
             return replace(decision, verdict=Decided.CHANGE, reason=reason, message=message)
-        self._steps.forget(ref)
+        self._steps.rest(ref)
         return self._waiting(policy, inputs.snapshot, decision, step) if goes else decision
 
     def _waiting(
@@ -227,6 +228,10 @@ class Births:
             f"{steps.waits(step)}",
         )
 
+    def step(self, ref: DaemonSetRef) -> tuple[Asked, Rolled] | None:
+        """The step that followed from the last decision, with what it rests on."""
+        return self._steps.taken(ref)
+
     def news(self, policy: IPPolicy) -> tuple[News, ...]:
         """What the last pass over a policy published that is new."""
         return self._steps.news(ref_of(policy))
@@ -259,6 +264,13 @@ class Births:
         self._take(ref, None)
         webhook.server.answer_by(self._tables)
         return Outcome(OutcomeKind.RESTORED, f"DaemonSet {ref}: {WITHDRAWN}")
+
+    async def give_back(
+        self, policy: IPPolicy, ref: DaemonSetRef, snapshot: Snapshot
+    ) -> Outcome | None:
+        """Have pods that were born with targets of ours made anew, now that none is any more."""
+        webhook = self._webhook
+        return await give_back(webhook.restarts, policy, ref, snapshot) if webhook else None
 
     def has(self, ref: DaemonSetRef) -> bool:
         """Whether pods of a DaemonSet are born with targets by group."""

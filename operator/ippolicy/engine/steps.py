@@ -25,6 +25,7 @@ class Steps:
         self._spread_s = spread_s
         self._cohorts: dict[DaemonSetRef, Cohorts] = {}
         self._known: dict[DaemonSetRef, Mapping[str, Recommendations]] = {}
+        self._taken: dict[DaemonSetRef, tuple[Asked, Rolled]] = {}
         self._current: dict[DaemonSetRef, Rolled] = {}
         self._news: dict[DaemonSetRef, tuple[News, ...]] = {}
 
@@ -40,17 +41,17 @@ class Steps:
         """The next step from `table`, which is the current one from now on."""
         cohorts = self._cohorts.setdefault(ref, Cohorts())
         cohorts.note(table, inputs.snapshot)
-        step = roll(
-            Asked(
-                inputs,
-                decision,
-                table,
-                cohorts.counts(),
-                self._known.get(ref, {}),
-                spread_s=self._spread_s,
-                listening=listening,
-            )
+        asked = Asked(
+            inputs,
+            decision,
+            table,
+            cohorts.counts(),
+            self._known.get(ref, {}),
+            spread_s=self._spread_s,
+            listening=listening,
         )
+        step = roll(asked)
+        self._taken[ref] = asked, step
         self._known[ref] = step.known
         self._current[ref] = step
         return step
@@ -67,10 +68,19 @@ class Steps:
         """What is new since the step before."""
         return self._news.get(ref, ())
 
-    def forget(self, ref: DaemonSetRef) -> None:
-        """The current step is over."""
+    def taken(self, ref: DaemonSetRef) -> tuple[Asked, Rolled] | None:
+        """The step that followed from the last decision, None for none."""
+        return self._taken.get(ref)
+
+    def rest(self, ref: DaemonSetRef) -> None:
+        """The step that was taken changes nothing: there is none to be carried out."""
         self._current.pop(ref, None)
         self._news.pop(ref, None)
+
+    def forget(self, ref: DaemonSetRef) -> None:
+        """Another decision was made: the step before is over."""
+        self.rest(ref)
+        self._taken.pop(ref, None)
 
     def drop(self, ref: DaemonSetRef) -> None:
         """Forget all of a DaemonSet whose pods are born with nothing of ours any more."""

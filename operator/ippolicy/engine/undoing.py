@@ -15,7 +15,7 @@ from ippolicy.engine.election import Office
 from ippolicy.engine.policies import Policies, former_ref
 from ippolicy.engine.publisher import Publisher
 from ippolicy.errors import FactsChanged, IPPolicyError
-from ippolicy.facts import DaemonSetRef
+from ippolicy.facts import DaemonSetRef, Snapshot
 from ippolicy.offloop import call_off_loop
 
 OUT_OF_OFFICE = "another operator holds the Lease: it goes on from here"
@@ -34,6 +34,7 @@ class Undoing:
         publisher: Publisher,
         office: Office,
         clock: Callable[[], float],
+        look: Callable[[IPPolicy, DaemonSetRef], Snapshot],
     ) -> None:
         self._policies = policies
         self._actor = actor
@@ -41,6 +42,7 @@ class Undoing:
         self._publisher = publisher
         self._office = office
         self._clock = clock
+        self._look = look
 
     async def leave_behind(
         self, policy: IPPolicy, ref: DaemonSetRef
@@ -82,9 +84,18 @@ class Undoing:
         if successor is not None and successor.spec.mode is Mode.APPLY:
             return None  # it goes on from here, and keeps the originals
         withdrawn = await self._withdrawn(policy, ref)
+        if withdrawn is None:
+            withdrawn = await self._given_back(policy, ref)
         if withdrawn is not None and not withdrawn.settled:
             return withdrawn
         return await self._undo_writes(policy, ref) or withdrawn
+
+    async def _given_back(self, policy: IPPolicy, ref: DaemonSetRef) -> Outcome | None:
+        """Pods that were born with targets of the policy are made anew, at its own pace."""
+        method, kept = policy.spec.apply.method, policy.spec.on_delete is OnDelete.RETAIN
+        if method is not Method.ADMISSION or kept or not await self._office.confirm():
+            return None
+        return await self._births.give_back(policy, ref, self._look(policy, ref))
 
     async def _withdrawn(self, policy: IPPolicy, ref: DaemonSetRef) -> Outcome | None:
         owner = self._births.owner(ref)

@@ -13,7 +13,7 @@ and from the decision of now. So whoever looks next goes on where the cluster is
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -23,6 +23,7 @@ from ippolicy.api import EnvKey
 from ippolicy.decide import gates
 from ippolicy.decide.births import restarts, trials
 from ippolicy.decide.births.cohorts import Cohort, harm
+from ippolicy.decide.births.loans import lent
 from ippolicy.decide.births.members import Member, Members
 from ippolicy.decide.births.table import (
     Grounds,
@@ -30,8 +31,6 @@ from ippolicy.decide.births.table import (
     PolicyTable,
     Stage,
     Trial,
-    family_of,
-    most_generous,
 )
 from ippolicy.decide.births.wishes import Wish, Wishing
 from ippolicy.decide.decision import Inputs
@@ -40,7 +39,7 @@ from ippolicy.decide.gates import Stop
 from ippolicy.decide.guards import Trip
 from ippolicy.decide.trust import Step as Trust
 from ippolicy.decide.types import Decision, GroupAdvice, Reason, Recommendations, Verdict
-from ippolicy.facts import DaemonSetFacts, NodeFacts
+from ippolicy.facts import DaemonSetFacts
 from ippolicy.ipamd import WarmTargets
 
 NO_NODE_FIT: Final = Stop(Reason.AT_BIRTH, "no node of it is fit to try other targets")
@@ -137,7 +136,10 @@ class _Roll:
             members = self._gaining(asked.table)
             return Rolled(asked.table, (), (), members, known, {}, "the operator may not write now")
         table = self._tried(asked.table, known)
-        table = self._lent(table)
+        fleet = asked.decision.fleet
+        if self._goes:
+            targets = fleet.targets if fleet is not None else None
+            table = lent(table, self._policy.spec, self._snapshot.nodes, targets)
         if _born_alike(table) != _born_alike(asked.table):
             table = replace(table, since_s=self._now_s)
         members = self._gaining(table)
@@ -184,7 +186,7 @@ class _Roll:
         advice: GroupAdvice | None,
     ) -> PolicyTable:
         own, cohort = table.groups.get(group), self._asked.cohorts.get(group, Cohort())
-        if (trip := self._trip(trial, cohort, members, advice)) is not None:
+        if (trip := self._trip(group, trial, cohort, members, advice)) is not None:
             refused = trials.refuse(table.refused.get(group, ()), trial, trip, self._now_s)
             self._tell(Step.REFUSED, group, trial.targets, refused[-1].cause, own)
             return replace(
@@ -248,7 +250,12 @@ class _Roll:
         return {key.value: env.get(key) for key in EnvKey}
 
     def _trip(
-        self, trial: Trial, cohort: Cohort, members: Sequence[Member], advice: GroupAdvice | None
+        self,
+        group: str,
+        trial: Trial,
+        cohort: Cohort,
+        members: Sequence[Member],
+        advice: GroupAdvice | None,
     ) -> Trip | None:
         if not self._within_s:
             return None
@@ -256,7 +263,7 @@ class _Roll:
             trial,
             cohort,
             members,
-            limit=self._policy.spec.objective.delayed_starts_limit,
+            limit=self._policy.spec.objective_of(group).delayed_starts_limit,
             expected=advice.recommendation.present.delayed_share if advice else None,
             braked=self._braked and trial.urgent,
         )
@@ -267,23 +274,6 @@ class _Roll:
 
     def _gainers(self, members: Sequence[Member], targets: WarmTargets) -> list[Member]:
         return [self._members.gaining(one, targets) for one in members]
-
-    # -- what is lent -------------------------------------------------------------------------
-
-    def _lent(self, table: PolicyTable) -> PolicyTable:
-        """The table with what its proven targets lend to groups that have none."""
-        fleet = self._asked.decision.fleet
-        if not self._goes or not table.groups:
-            return table
-        by_family: dict[str, list[WarmTargets]] = defaultdict(list)
-        for group, kind in _types(self._snapshot.nodes).items():
-            if (own := table.groups.get(group)) is not None and (family := family_of(kind)):
-                by_family[family].append(own.targets)
-        families = dict(table.families)
-        for family, known in by_family.items():
-            families[family] = _next(table.families.get(family), most_generous(known))
-        lent = table.fleet if fleet is None else _next(table.fleet, fleet.targets)
-        return replace(table, families=families, fleet=lent)
 
     # -- restarts -----------------------------------------------------------------------------
 
@@ -381,20 +371,4 @@ def _without(trials_: Mapping[str, Trial], group: str) -> dict[str, Trial]:
 def _born_alike(table: PolicyTable) -> tuple[object, ...]:
     """All by which pods are born."""
     takers = {name: (one.targets, one.stage, one.nodes) for name, one in table.trials.items()}
-    return dict(table.groups), dict(table.families), table.fleet, takers
-
-
-def _next(before: GroupTargets | None, targets: WarmTargets) -> GroupTargets:
-    return before.followed_by(targets) if before is not None else GroupTargets(targets, 1)
-
-
-def _types(nodes: Sequence[NodeFacts]) -> dict[str, str]:
-    """Group -> an instance type of its nodes, for the groups that are of one family."""
-    found: dict[str, set[str]] = defaultdict(set)
-    for node in nodes:
-        found[node.group].add(node.instance_type)
-    return {
-        group: min(types)
-        for group, types in found.items()
-        if len({family_of(kind) for kind in types}) == 1
-    }
+    return dict(table.groups), dict(table.families), table.fleet, dict(table.loans), takers

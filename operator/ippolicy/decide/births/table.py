@@ -5,6 +5,7 @@
     tries targets, and this node is to try them those that are tried
     has tried them long enough (Promoted)       those, on any node
     has proven targets of its own               those
+    has bounds of its own                       what it would borrow, within these
     neither, but its family has some            those of its instance family (m5 of m5.large)
     nor that, but the fleet has some            those of the fleet
     no targets at all                           what the DaemonSet's template says
@@ -161,7 +162,8 @@ class PolicyTable:
 
     `groups` are proven targets by group, `families` and `fleet` what is lent of them. `trials` are
     under way, `refused` those that did harm, newest last, and `restarts` those of nodes, by name.
-    `since_s` is when it was last changed which pods are born with what.
+    `since_s` is when it was last changed which pods are born with what. `loans` are what groups
+    with bounds of their own borrow.
     """
 
     policy: str
@@ -172,9 +174,10 @@ class PolicyTable:
     refused: Mapping[str, tuple[Refused, ...]] = field(default_factory=dict)
     restarts: Mapping[str, Restart] = field(default_factory=dict)
     since_s: float = 0.0
+    loans: Mapping[str, GroupTargets] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("groups", "families", "trials", "refused", "restarts"):
+        for name in ("groups", "families", "trials", "refused", "restarts", "loans"):
             frozen: Mapping[str, Any] = MappingProxyType(dict(getattr(self, name)))
             object.__setattr__(self, name, frozen)
 
@@ -187,6 +190,8 @@ class PolicyTable:
             return Found(place.group, own, OWN)
         family = family_of(place.instance_type)
         lent = ((self.families.get(family), f"family {family}"), (self.fleet, "fleet"))
+        if loan := self.loans.get(place.group):
+            lent = ((loan, "within its bounds"), (None, ""))
         for borrowed, source in lent:
             if borrowed is not None and not self._refused_by(place.group, borrowed):
                 return Found(place.group, borrowed, source)
