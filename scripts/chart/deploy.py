@@ -25,6 +25,7 @@ CRD = "crd/ippolicies.yaml"
 NOTICE = "# Generated from charts/ippolicy-operator by `make generate`; edit it there.\n"
 APART: Mapping[str, tuple[str, ...]] = {
     "rbac-proxy-scrape.yaml": ("--set", "settings.scrapeVia=proxy"),
+    "webhook.yaml": ("--set", "webhook.enabled=true"),
 }
 """Manifests for those who ask for them: template -> arguments that have it rendered."""
 

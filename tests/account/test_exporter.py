@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 import ippolicy
 from ippolicy.account import metrics
 from ippolicy.account.conditions import conditions
-from ippolicy.account.exporter import Exporter
+from ippolicy.account.exporter import Exporter, Lost
 from ippolicy.account.metric import Kind
 from ippolicy.account.view import View
 from ippolicy.act.checkpoints import CheckpointState
@@ -89,6 +89,7 @@ def a_busy_exporter() -> Exporter:
     exporter.imported("default", 86_400.0)
     exporter.left_out("default", 1)
     exporter.posted("default", "ChangeStarted")
+    exporter.lost("default", Lost.REFUSED)
     exporter.called("ec2", "DescribeSubnets")
     exporter.failed("ec2", "DescribeSubnets", "Throttled")
     exporter.looped(0.2)
@@ -209,6 +210,7 @@ def test_a_policy_that_is_gone_leaves_nothing_behind() -> None:
     exporter.decided("default", "TargetsInPlace")
     exporter.acted("default", OutcomeKind.FAILED)
     exporter.posted("default", "WriteFailed")
+    exporter.lost("default", Lost.QUEUE_FULL)
     assert series(exporter) != rest
     exporter.forget("default")
     assert series(exporter) == rest

@@ -50,7 +50,9 @@ def test_a_comment_in_the_values_makes_nothing_stale(copies: tuple[Path, Path]) 
     assert deploy.is_fresh(*copies)
 
 
-@pytest.mark.parametrize("name", ["rbac.yaml", "deployment.yaml", "rbac-proxy-scrape.yaml"])
+@pytest.mark.parametrize(
+    "name", ["rbac.yaml", "deployment.yaml", "rbac-proxy-scrape.yaml", "webhook.yaml"]
+)
 def test_manifests_are_stale_once_they_were_edited(copies: tuple[Path, Path], name: str) -> None:
     replaced(copies[1] / name, "ippolicy-operator\n", "another\n")
     assert not deploy.is_fresh(*copies)

@@ -111,7 +111,7 @@ def test_everything_is_applied_without_a_field_the_server_does_not_know(
         deployed.kubectl(*arguments)
 
 
-@pytest.mark.parametrize("name", ["policy-sample.yaml", "rbac-proxy-scrape.yaml"])
+@pytest.mark.parametrize("name", ["policy-sample.yaml", "rbac-proxy-scrape.yaml", "webhook.yaml"])
 def test_what_is_applied_by_hand_is_accepted(deployed: ControlPlane, name: str) -> None:
     deployed.kubectl("apply", "--dry-run=server", "--validate=strict", "-f", str(DEPLOY / name))
 
@@ -177,6 +177,22 @@ def test_the_pod_proxy_is_granted_in_kube_system_only_by_its_own_file(
         assert may(admin, ("get", "pods/proxy", "kube-system", "aws-node-x"))
         assert not may(admin, ("get", "pods/proxy", "default", "any"))
         assert not may(admin, ("create", "pods/proxy", "kube-system", "aws-node-x"))
+    finally:
+        deployed.kubectl("delete", "-f", path)
+
+
+def test_pods_may_be_deleted_in_kube_system_only_and_by_the_webhooks_own_file(
+    deployed: ControlPlane, admin: client.ApiClient
+) -> None:
+    path = str(DEPLOY / "webhook.yaml")
+    deployed.kubectl("apply", "-f", path)
+    try:
+        assert may(admin, ("delete", "pods", "kube-system", "aws-node-x"))
+        assert not may(admin, ("delete", "pods", "default", "any"))
+        assert not may(admin, ("deletecollection", "pods", "kube-system", ""))
+        assert not may(admin, ("create", "pods/eviction", "kube-system", "aws-node-x"))
+        assert may(admin, ("patch", "secrets", "kube-system", "ippolicy-operator-webhook"))
+        assert not may(admin, ("get", "secrets", "kube-system", "any"))
     finally:
         deployed.kubectl("delete", "-f", path)
 

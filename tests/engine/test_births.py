@@ -18,7 +18,7 @@ from ippolicy.act.beside import StoredText, TextStore
 from ippolicy.act.outcome import OutcomeKind
 from ippolicy.act.requests import CallFailed
 from ippolicy.act.restarts import PodRestarts
-from ippolicy.admission import Tables, Verdict, WebhookServer
+from ippolicy.admission import Tables, Verdict, WebhookProcess
 from ippolicy.api import IPPolicy
 from ippolicy.decide.births.document import read_table, write_table
 from ippolicy.decide.births.roll import Step
@@ -26,7 +26,8 @@ from ippolicy.decide.births.table import PolicyTable, Refused, Stage
 from ippolicy.decide.decision import Inputs, decide
 from ippolicy.decide.types import Decision, Reason
 from ippolicy.decide.types import Verdict as Decided
-from ippolicy.engine.births import AGAIN_S, Births, LivePlaces, Webhook
+from ippolicy.engine.births import AGAIN_S, Births, Webhook
+from ippolicy.engine.places import LivePlaces
 from ippolicy.engine.policies import Standing
 from ippolicy.engine.webhook import WebhookKeeper
 from ippolicy.errors import ActError
@@ -42,11 +43,13 @@ STANDING = Standing(POLICY, REF, None)
 
 
 class FakeStore:
-    """Tables as the cluster would keep them; `failing` is raised by every call."""
+    """Tables as the cluster would keep them; `failing` is raised by every call, `keeping` by those
+    that would delete."""
 
     def __init__(self) -> None:
         self.kept: dict[DaemonSetRef, StoredText] = {}
         self.failing: ActError | None = None
+        self.keeping: ActError | None = None
 
     def read(self, ref: DaemonSetRef) -> StoredText | None:
         self._answer()
@@ -61,6 +64,8 @@ class FakeStore:
 
     def delete(self, ref: DaemonSetRef) -> None:
         self._answer()
+        if self.keeping is not None:
+            raise self.keeping
         del self.kept[ref]
 
     def _answer(self) -> None:
@@ -111,13 +116,16 @@ class Rig:
 def made(store: FakeStore | None = None) -> Rig:
     store, keeper, now_s = store or FakeStore(), FakeKeeper(), [0.0]
     counts = dict.fromkeys(Verdict, 0)
-    server = SimpleNamespace(tables=Tables(), running=True, counts=counts)
+    tables = Tables()
+    server = SimpleNamespace(
+        tables=tables, answer_by=tables.replace, running=True, counts=counts, down_s=0.0
+    )
     exporter, restarts = Exporter(), FakeRestarts()
     webhook = Webhook(
         cast("TextStore", store),
-        cast("WebhookServer", server),
+        cast("WebhookProcess", server),
         cast("WebhookKeeper", keeper),
-        LivePlaces({"node-0": builders.node(0, labels={"pool": "b"})}.get),
+        LivePlaces(list, lambda *_: None),
         lambda: True,
         cast("PodRestarts", restarts),
     )
@@ -285,6 +293,34 @@ async def test_a_table_that_cannot_be_read_now_stays_in_force(
     assert table_of(rig) is not None
 
 
+async def test_who_cannot_read_the_table_yet_takes_no_webhook_away_and_is_not_ready(
+    rig: Rig, inputs: Inputs, decision: Decision
+) -> None:
+    await step(rig, inputs, decision)
+    other = made(rig.store)
+    other.store.failing = CallFailed("no answer")
+    await other.births.see([STANDING])
+    await other.births.look(leading=True)
+    assert other.keeper.looks == []
+    assert "not read yet" in other.births.unready
+    other.store.failing = None
+    await other.births.see([STANDING])
+    await other.births.look(leading=True)
+    assert other.keeper.looks == [({"kube-system"}, True)]
+    assert other.births.unready == ""
+
+
+async def test_who_has_targets_and_does_not_serve_is_not_ready(
+    rig: Rig, inputs: Inputs, decision: Decision
+) -> None:
+    rig.server.running = False
+    assert rig.births.unready == ""
+    await step(rig, inputs, decision)
+    assert "does not serve yet" in rig.births.unready
+    rig.server.running = True
+    assert rig.births.unready == ""
+
+
 async def test_what_is_no_table_is_written_anew(
     rig: Rig, inputs: Inputs, decision: Decision
 ) -> None:
@@ -348,6 +384,17 @@ async def test_who_may_not_read_a_table_has_none_to_withdraw(rig: Rig) -> None:
     assert not outcome.settled
 
 
+async def test_a_table_that_cannot_be_deleted_keeps_its_policy(
+    rig: Rig, inputs: Inputs, decision: Decision
+) -> None:
+    await step(rig, inputs, decision)
+    await rig.births.see([])  # the policy is on its way out
+    rig.store.keeping = CallFailed("forbidden", status=403)
+    outcome = await rig.births.withdraw(REF)
+    assert outcome is not None
+    assert not outcome.settled
+
+
 async def test_the_webhook_is_kept_now_and_then_and_again_soon_after_a_fault(
     rig: Rig, inputs: Inputs, decision: Decision
 ) -> None:
@@ -382,16 +429,12 @@ def test_without_a_webhook_the_fix_is_told(inputs: Inputs, decision: Decision) -
     assert "webhook.enabled=true" in held.message
 
 
+def test_a_webhook_whose_process_does_not_start_is_known_of(rig: Rig) -> None:
+    assert Births(None, Exporter()).down_s == 0
+    rig.server.down_s = 61.0
+    assert rig.births.down_s == 61
+
+
 def test_other_methods_are_let_be(rig: Rig, inputs: Inputs, decision: Decision) -> None:
     other = replace(inputs, policy=IPPolicy.from_raw(raw_policy()))
     assert rig.births.settle(other, decision, None) is decision
-
-
-async def test_a_node_is_of_the_users_group() -> None:
-    places = LivePlaces({"node-0": builders.node(0, labels={"pool": "b"})}.get)
-    groups = [{"name": "batch", "nodeSelector": {"pool": "b"}}]
-    policy = IPPolicy.from_raw(raw_policy(groups=groups))
-    assert places(REF, "node-1") is None
-    assert getattr(places(REF, "node-0"), "group", None) == "blue"
-    places.groups = {REF: policy.spec.groups}
-    assert getattr(places(REF, "node-0"), "group", None) == "batch"

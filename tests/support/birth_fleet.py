@@ -70,7 +70,8 @@ class Fleet:
     """Nodes by group, the table as it is on the cluster, and the operator that looks.
 
     `late` says how many of `starts` in a step find no address, by group and digest. With `webhook`
-    False pods are born as their template says.
+    False pods are born as their template says. aws-node `breaks` under targets with such a digest:
+    it never gets ready.
     """
 
     spec: Mapping[str, object] = field(default_factory=dict)
@@ -78,6 +79,7 @@ class Fleet:
     webhook: bool = True
     starts: int = 2
     late: Callable[[str, str], int] = lambda *_: 0
+    breaks: Callable[[str], bool] = lambda _: False
     nodes: dict[str, NodeFacts] = field(default_factory=dict)
     pods: dict[str, Pod] = field(default_factory=dict)
     stored: str = write_table(PolicyTable("default"))
@@ -88,6 +90,7 @@ class Fleet:
     births: Counter[tuple[str, str]] = field(default_factory=Counter)
     restarts: Counter[tuple[str, str]] = field(default_factory=Counter)
     ran: dict[str, set[str]] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
     last: Rolled | None = None
     _made: int = 0
     _cohorts: Cohorts = field(default_factory=Cohorts)
@@ -113,6 +116,10 @@ class Fleet:
     def remove(self, name: str) -> None:
         """A node goes with all that is on it."""
         del self.nodes[name], self.pods[name]
+
+    def reborn(self, name: str) -> None:
+        """The aws-node of a node is made anew."""
+        self._bear(name)
 
     def want(self, group: str, warm: int, minimum: int = 0, **changes: object) -> None:
         """These targets are recommended to a group from now on."""
@@ -181,11 +188,14 @@ class Fleet:
         for name, pod in self.pods.items():
             node = self.nodes[name]
             birth = Birth("default", node.group, "1", pod.digest) if pod.digest else None
-            agents[name] = Agent(name, pod.uid, pod.made_at_s, birth=birth, targets=pod.env)
-            if pod.made_at_s < self.now_s:
+            ready = not self.breaks(pod.digest)
+            agents[name] = Agent(
+                name, pod.uid, pod.made_at_s, ready=ready, birth=birth, targets=pod.env
+            )
+            if pod.made_at_s < self.now_s and ready:
                 pools[name] = self._pool(name, pod)
-        size = len(self.nodes)
-        rollout = builders.rollout(desired=size, scheduled=size, updated=size, available=size)
+        size, ready_now = len(self.nodes), sum(agent.ready for agent in agents.values())
+        rollout = builders.rollout(desired=size, scheduled=size, updated=size, available=ready_now)
         return builders.snapshot(
             0,
             taken_at_s=self.now_s,
@@ -202,7 +212,7 @@ class Fleet:
         node = self.nodes[name]
         self._made += 1
         pod = Pod(f"uid-{self._made}", self.now_s)
-        found = self.table.find(NodePlace(node.group, node.instance_type, name))
+        found = self.table.find(NodePlace(node.group, node.instance_type), name)
         if found is not None and self.webhook:
             env = {k: v for k, v in found.targets.env.items() if v is not None}
             pod.digest, pod.env = found.targets.digest, {**pod.env, **env}
@@ -233,7 +243,9 @@ class Fleet:
     def _inputs(self) -> Inputs:
         traces: Sequence[object] = ()
         return Inputs(
-            policy=builders.policy({"apply": {"method": "Admission"}, **self.spec}),
+            policy=builders.policy(
+                {"apply": {"method": "Admission"}, **self.spec}, annotations=self.annotations
+            ),
             snapshot=self.snapshot(),
             traces=list(traces),  # type: ignore[arg-type]
             record=None,

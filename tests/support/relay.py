@@ -15,7 +15,8 @@ import yaml
 class Relay:
     """Passes bytes from a loopback port on to the server that a kubeconfig names.
 
-    Use it in `async with`. `cut` ends every connection and lets none through until `mend`.
+    Use it in `async with`. `cut` ends every connection and lets none through, and `hold` keeps all
+    and passes nothing on, until `mend`.
     """
 
     def __init__(self, kubeconfig: Path) -> None:
@@ -24,6 +25,8 @@ class Relay:
         self._scheme, self._to = server.scheme, (server.hostname, server.port)
         self._passing: set[asyncio.Task[None]] = set()
         self._open = True
+        self._flows = asyncio.Event()
+        self._flows.set()
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._pass_on, "127.0.0.1", 0)
@@ -52,9 +55,14 @@ class Relay:
             task.cancel()
         await asyncio.gather(*passing, return_exceptions=True)
 
+    async def hold(self) -> None:
+        """The server answers nothing from now on."""
+        self._flows.clear()
+
     async def mend(self) -> None:
         """The server is back."""
         self._open = True
+        self._flows.set()
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -71,8 +79,8 @@ class Relay:
     async def _both_ways(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         from_server, to_server = await asyncio.open_connection(*self._to)
         ways = [
-            asyncio.ensure_future(_pour(reader, to_server)),
-            asyncio.ensure_future(_pour(from_server, writer)),
+            asyncio.ensure_future(self._pour(reader, to_server)),
+            asyncio.ensure_future(self._pour(from_server, writer)),
         ]
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
@@ -82,8 +90,8 @@ class Relay:
             await asyncio.gather(*ways, return_exceptions=True)
             to_server.close()
 
-
-async def _pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while some := await reader.read(65_536):
-        writer.write(some)
-        await writer.drain()
+    async def _pour(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while some := await reader.read(65_536):
+            await self._flows.wait()
+            writer.write(some)
+            await writer.drain()

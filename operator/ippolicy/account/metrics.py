@@ -399,7 +399,17 @@ CNI_EC2_OVERLOADS = counter(
     "policy",
     "operation",
 )
-EVENTS = counter("events", "events", "Events posted, by reason.", "policy", "reason")
+EVENTS = counter(
+    "events", "events", "Events that the API server took, by reason.", "policy", "reason"
+)
+EVENTS_LOST = counter(
+    "events_lost",
+    "events",
+    "Events that the API server never took, which the log alone has; cause is Refused, or QueueFull"
+    " where it was away until too many waited.",
+    "policy",
+    "cause",
+)
 API_CALLS = counter(
     "api_calls",
     "calls",

@@ -51,6 +51,7 @@ class Reason(StrEnum):
     NO_NODES = "NoNodes"
     NO_WARM_POOLS = "NoWarmPools"
     ENV_UNREADABLE = "EnvUnreadable"
+    BOUNDS_DISAGREE = "BoundsDisagree"
     WRITER_NONE = "WriterNone"
     AT_BIRTH = "AtBirth"
     WEBHOOK_UNAVAILABLE = "WebhookUnavailable"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -19,24 +19,24 @@ from ippolicy.act.outcome import Outcome, OutcomeKind, outcome_of
 from ippolicy.act.requests import CallFailed
 from ippolicy.act.restarts import PodRestarts
 from ippolicy.act.tables import table_name
-from ippolicy.admission import Verdict, WebhookServer
+from ippolicy.admission import Verdict, WebhookProcess
 from ippolicy.admission.certificates import LOOK_S
 from ippolicy.api import IPPolicy, Method
-from ippolicy.api.groups import NodeGroup
 from ippolicy.decide.births import ledger
 from ippolicy.decide.births.document import read_table, write_table
 from ippolicy.decide.births.progress import GroupProgress, progress, told
 from ippolicy.decide.births.roll import Asked, News, Rolled
-from ippolicy.decide.births.table import NodePlace, PolicyTable
+from ippolicy.decide.births.table import PolicyTable
 from ippolicy.decide.decision import Inputs
-from ippolicy.decide.groups import group_of
 from ippolicy.decide.types import Decision, Reason
 from ippolicy.decide.types import Verdict as Decided
 from ippolicy.engine import steps
+from ippolicy.engine.giving_back import give_back
+from ippolicy.engine.places import LivePlaces
 from ippolicy.engine.policies import Standing, ref_of
 from ippolicy.engine.webhook import WebhookKeeper
 from ippolicy.errors import ActError, IPPolicyError
-from ippolicy.facts import DaemonSetRef, NodeFacts, Record, Snapshot
+from ippolicy.facts import DaemonSetRef, Record, Snapshot
 from ippolicy.offloop import call_off_loop
 
 _log = logging.getLogger("ippolicy")
@@ -52,27 +52,12 @@ WITHDRAWN = (
 )
 
 
-class LivePlaces:
-    """What the targets of a node go by, from the live cache of nodes. Called from any thread."""
-
-    def __init__(self, node: Callable[[str], NodeFacts | None]) -> None:
-        self._node = node
-        self.groups: Mapping[DaemonSetRef, Sequence[NodeGroup]] = {}
-
-    def __call__(self, ref: DaemonSetRef, name: str) -> NodePlace | None:
-        facts = self._node(name)
-        if facts is None:
-            return None
-        group = group_of(facts.labels, facts.group, self.groups.get(ref, ()))
-        return NodePlace(group, facts.instance_type, name)
-
-
 @dataclass(frozen=True, slots=True)
 class Webhook:
     """The parts of a webhook that is turned on; `listed` says whether all policies are known."""
 
     store: TextStore
-    server: WebhookServer
+    server: WebhookProcess
     keeper: WebhookKeeper
     places: LivePlaces
     listed: Callable[[], bool]
@@ -108,20 +93,41 @@ class Births:
         self._steps = steps.Steps(spread_s=spread_s)
         self._looked = _Looked()
         self._problem = ""
+        self._unread: set[DaemonSetRef] = set()
         self._told: dict[str, str] = {}
         self._known: set[DaemonSetRef] = set()
+
+    @property
+    def down_s(self) -> float:
+        """How long pods have been let through because the webhook's process does not start."""
+        return self._webhook.server.down_s if self._webhook is not None else 0.0
 
     @property
     def on(self) -> bool:
         """Whether there is a webhook at all."""
         return self._webhook is not None
 
+    @property
+    def unready(self) -> str:
+        """Why the API server is not to ask this operator yet, empty for no reason."""
+        if (webhook := self._webhook) is None:
+            return ""
+        if self._in_the_dark:
+            return "webhook: the targets by node group were not read yet"
+        waits = bool(self._tables) and not webhook.server.running
+        return f"webhook: it does not serve yet: {self._problem or 'soon'}" if waits else ""
+
+    @property
+    def _in_the_dark(self) -> bool:
+        """Whether some table was never read: there may be targets that nobody knows of here."""
+        return bool(self._unread - self._stored.keys())
+
     async def see(self, standings: Iterable[Standing]) -> None:
         """Read the tables of the DaemonSets that policies act on, and answer by them."""
         if (webhook := self._webhook) is None:
             return
         acting = {one.ref: one.policy for one in standings if one.rival is None}
-        webhook.places.groups = {ref: policy.spec.groups for ref, policy in acting.items()}
+        webhook.places.group_by({ref: policy.spec.groups for ref, policy in acting.items()})
         self._known &= acting.keys()
         for ref in self._stored.keys() - acting.keys():
             self._take(ref, None)
@@ -129,13 +135,16 @@ class Births:
             try:
                 self._take(ref, await call_off_loop(partial(webhook.store.read, ref)))
                 self._known.add(ref)
+                self._unread.discard(ref)
             except ActError as error:  # what was read before stays good
                 self._failed("read-targets", error)
-        webhook.server.tables.replace(self._tables)
+                self._unread.add(ref)
+        self._unread &= acting.keys()
+        webhook.server.answer_by(self._tables)
 
     async def look(self, *, leading: bool) -> None:
         """Keep server, certificates and configuration as the tables ask, when that is due."""
-        if (webhook := self._webhook) is None or not webhook.listed():
+        if (webhook := self._webhook) is None or not webhook.listed() or self._in_the_dark:
             return
         self._count(webhook.server.counts)
         namespaces = frozenset(ref.namespace for ref in self._tables)
@@ -206,7 +215,7 @@ class Births:
             if stored is None or stored.text != text:
                 write = partial(webhook.store.write, ref, text, over=stored)
                 self._take(ref, await call_off_loop(write))
-                webhook.server.tables.replace(self._tables)
+                webhook.server.answer_by(self._tables)
                 self._steps.published(ref)
             went = await call_off_loop(partial(self._delete, webhook, ref, step, snapshot))
         except ActError as error:
@@ -241,16 +250,27 @@ class Births:
         if (webhook := self._webhook) is None:
             return None
         try:
-            if await call_off_loop(partial(webhook.store.read, ref)) is None:
-                return None
-            await call_off_loop(partial(webhook.store.delete, ref))
+            found = await call_off_loop(partial(webhook.store.read, ref))
         except ActError as error:
             forbidden = isinstance(error, CallFailed) and error.status == 403
             # Who may not read a table cannot have written it either.
             return None if forbidden and ref not in self._stored else outcome_of(error)
+        if found is None:
+            return None
+        try:
+            await call_off_loop(partial(webhook.store.delete, ref))
+        except ActError as error:
+            return outcome_of(error)
         self._take(ref, None)
-        webhook.server.tables.replace(self._tables)
+        webhook.server.answer_by(self._tables)
         return Outcome(OutcomeKind.RESTORED, f"DaemonSet {ref}: {WITHDRAWN}")
+
+    async def give_back(
+        self, policy: IPPolicy, ref: DaemonSetRef, snapshot: Snapshot
+    ) -> Outcome | None:
+        """Have pods that were born with targets of ours made anew, now that none is any more."""
+        webhook = self._webhook
+        return await give_back(webhook.restarts, policy, ref, snapshot) if webhook else None
 
     def has(self, ref: DaemonSetRef) -> bool:
         """Whether pods of a DaemonSet are born with targets by group."""

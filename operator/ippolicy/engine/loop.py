@@ -92,6 +92,7 @@ class Engine:
             publisher=publisher,
             office=self._office,
             clock=clock,
+            look=self._snapshot,
         )
         self._acting = Acting(
             self.policies, actor=actor, births=self.births, office=self._office, clock=clock
@@ -278,7 +279,8 @@ class Engine:
     async def _look_at(self) -> list[Standing]:
         """The policies that there are, with what they are about being observed."""
         standings = self.policies.standings()
-        await self.observer.set_refs({standing.ref for standing in standings})
+        refs = {standing.ref for standing in standings}
+        await self.observer.set_refs(refs | self.policies.leaving())
         self.observer.select_subnets({selection_of(standing.policy) for standing in standings})
         return standings
 

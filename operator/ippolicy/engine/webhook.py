@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from ippolicy.act.webhook import StoredSecret, WebhookObjects
-from ippolicy.admission import WebhookServer
+from ippolicy.admission import WebhookProcess
 from ippolicy.admission.certificates import Identity, read_identity, read_keyring, renewed
 from ippolicy.admission.configuration import Service, configuration, published_bundle
 from ippolicy.offloop import call_off_loop
@@ -37,7 +37,7 @@ class WebhookKeeper:
 
     def __init__(
         self,
-        server: WebhookServer,
+        server: WebhookProcess,
         objects: WebhookObjects,
         service: Service,
         *,

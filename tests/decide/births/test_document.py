@@ -65,6 +65,7 @@ def named(rows: st.SearchStrategy[object]) -> st.SearchStrategy[dict[str, object
         named(REFUSALS),
         named(RESTARTS),
         TIMES,
+        named(ROWS),
     ),
 )
 def test_a_table_survives_being_kept(table: PolicyTable) -> None:
@@ -88,6 +89,7 @@ def test_the_text_is_fit_for_people() -> None:
         "refused": {},
         "restarts": {},
         "sinceS": 0.0,
+        "loans": {},
     }
 
 

@@ -203,6 +203,31 @@ def test_more_generous_targets_are_tried_at_once_after_leaner_ones_were_refused(
     assert made.table.trials["web"].targets.targets.warm_ip == 6
 
 
+def test_what_a_group_has_refused_does_not_come_to_it_from_another_group() -> None:
+    made = fleet()
+    made.add("batch", 20)
+    made.want("batch", 2)
+    made.late = lambda group, digest: 2 if group == "web" and digest != TEMPLATE else 0
+    made.until(lambda: "batch" in made.table.groups)
+    made.step(STEPS // 2)
+    refused = made.told(Step.REFUSED)[0].targets.digest
+    assert refused == made.table.families["r5"].digest
+    assert len(made.ran[refused] & set(made.of("web"))) == 1
+    assert made.running("web") == {TEMPLATE: 20}
+    (born,) = made.add("web", 1)
+    assert made.pods[born].digest == TEMPLATE
+
+
+def test_no_node_is_restarted_for_targets_that_its_group_only_borrows() -> None:
+    made = fleet()
+    made.add("batch", 6)
+    made.until(lambda: proven(made))
+    made.step(2 * STEPS)
+    assert made.running("batch") == {TEMPLATE: 6}
+    (born,) = made.add("batch", 1)
+    assert made.pods[born].digest == made.table.families["r5"].digest
+
+
 def test_harm_that_shows_late_undoes_what_was_promoted() -> None:
     made = fleet()
     made.until(lambda: in_stage(made, Stage.PROMOTED))
@@ -211,6 +236,22 @@ def test_harm_that_shows_late_undoes_what_was_promoted() -> None:
     made.until(lambda: bool(made.told(Step.REFUSED)))
     made.until(lambda: made.running("web") == {TEMPLATE: 20})
     assert not proven(made)
+
+
+@pytest.mark.parametrize("nodes", [2, 4, 20])
+def test_an_aws_node_that_the_targets_keep_from_starting_is_made_anew(nodes: int) -> None:
+    made = fleet(nodes)
+    made.breaks = lambda digest: digest != TEMPLATE
+    made.until(lambda: bool(made.told(Step.REFUSED)))
+    assert "PodsNotReady" in made.told(Step.REFUSED)[0].text
+    made.until(lambda: made.running("web") == {TEMPLATE: nodes}, most=5)
+
+
+def test_an_aws_node_that_does_not_start_for_another_reason_is_let_be() -> None:
+    made = fleet()
+    made.breaks = lambda digest: digest == TEMPLATE
+    made.step(STEPS)
+    assert not made.restarts
 
 
 def test_undoing_goes_on_while_the_decision_holds_and_stops_in_a_pause() -> None:
@@ -265,6 +306,20 @@ def test_a_node_that_comes_back_without_its_targets_is_not_restarted_again_at_on
     assert made.running("web")[digest_of(made)] == 1, "another node tries in its place"
 
 
+def test_with_a_webhook_that_nobody_reaches_few_nodes_are_restarted_in_vain() -> None:
+    made = fleet(40)
+    made.until(lambda: in_stage(made, Stage.PROMOTED))
+    before, made.webhook = len(made.restarts), False
+    made.step(STEPS // 2)
+    assert len(made.restarts) - before <= 4, "three in vain, and one on its way"
+    assert made.last is not None
+    assert "does not reach the webhook" in made.last.held
+    made.step(8 * STEPS)
+    assert sum(made.restarts.values()) - before <= 4 * 4, "tried again after waits that double"
+    made.webhook = True
+    made.until(lambda: made.running("web")[TEMPLATE] == 0)
+
+
 def test_a_canary_that_goes_is_replaced() -> None:
     made = fleet()
     made.step(5)
@@ -299,6 +354,17 @@ def test_a_group_in_need_of_more_addresses_has_them_within_minutes() -> None:
     began_s = made.now_s
     made.until(lambda: made.running("web")[TEMPLATE] == 0)
     assert made.now_s - began_s < 3_600.0
+
+
+def test_what_a_group_is_in_need_of_takes_the_place_of_what_it_tries_at_leisure() -> None:
+    made = fleet()
+    made.step(5)
+    made.want("web", 30, present_meets=False)
+    made.step()
+    trial = made.table.trials["web"]
+    assert (trial.targets.targets.warm_ip, trial.urgent) == (30, True)
+    made.until(lambda: proven(made))
+    assert made.table.groups["web"].targets.warm_ip == 30
 
 
 @pytest.mark.parametrize("nodes", [1, 2, 5, 20])

@@ -216,13 +216,28 @@ def test_the_webhook_is_reached_at_its_port_and_writes_by_name_only(helm: Helm) 
     assert at(objects[f"NetworkPolicy/{NAME}"], "spec.ingress.1.ports.0.port") == "webhook"
     (configurations,) = objects[f"ClusterRole/{WEBHOOK}"]["rules"]
     (secrets,) = objects[f"Role/{WEBHOOK}"]["rules"]
-    (targets,) = objects[f"Role/{WEBHOOK}-targets"]["rules"]
+    targets, pods = objects[f"Role/{WEBHOOK}-targets"]["rules"]
     assert configurations["resourceNames"] == [WEBHOOK]
     assert secrets["resourceNames"] == [WEBHOOK]
     assert secrets["verbs"] == ["get", "create", "patch", "delete"]
     assert targets["resourceNames"] == ["ippolicy-targets-aws-node"]
     assert targets["verbs"] == ["get", "patch", "delete"]
     assert objects[f"Role/{WEBHOOK}-targets"]["metadata"]["namespace"] == "kube-system"
+    assert pods == {"apiGroups": [""], "resources": ["pods"], "verbs": ["delete"]}
+
+
+def test_without_the_webhook_no_role_deletes_pods(helm: Helm) -> None:
+    roles = [one for one in helm.render({}).values() if "rules" in one]
+    rules = [rule for role in roles for rule in role["rules"] if "pods" in rule["resources"]]
+    assert rules == [
+        {"apiGroups": [""], "resources": ["nodes", "pods"], "verbs": ["list", "watch"]}
+    ]
+
+
+def test_pods_are_deleted_where_the_daemonset_is(helm: Helm) -> None:
+    elsewhere = {"daemonSet": {"namespace": "cni"}, "webhook": {"enabled": True}}
+    role = helm.render(elsewhere)[f"Role/{WEBHOOK}-targets"]
+    assert role["metadata"]["namespace"] == "cni"
 
 
 def test_with_cert_manager_the_operator_only_reads_its_certificate(helm: Helm) -> None:

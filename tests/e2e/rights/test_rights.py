@@ -8,8 +8,6 @@ know each right, and no request outside of them.
 
 from __future__ import annotations
 
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,22 +17,29 @@ from typing import Any
 import pytest
 
 from controlplane import AuditEvent, ControlPlane
+from controlplane_process import free_port
 from ippolicy.sandbox import manifests
 from ippolicy.sandbox.cluster import POLICIES, Sandbox
 from ippolicy.sandbox.operator import OperatorProcess
 from rbac import Right, Rights
 from realworlds import ACCOUNT, DEPLOY, real_sandbox
 from replicas import LEASE, elected
+from served import page
 from worlds import SOON, changed, condition, small
-
-pytestmark = pytest.mark.timeout(600)
 
 USER = f"system:serviceaccount:kube-system:{ACCOUNT}"
 FORBIDDEN = 403
 RECORD, CHECKPOINT = "ippolicy-record-aws-node", "ippolicy-checkpoint-aws-node"
+TARGETS, WEBHOOK = "ippolicy-targets-aws-node", "ippolicy-operator-webhook"
+CONFIGURATIONS = "mutatingwebhookconfigurations"
+AT_BIRTH = {
+    **SOON,
+    "apply": {"method": "Admission"},
+    "change": {**SOON["change"], "rollback": {"within": "0s"}},
+}
 POLICY = f"{POLICIES}/default"
 SETTINGS = {
-    **elected("3s"),
+    **elected("6s"),
     "IPPOLICY_CHOICE": "rule",
     "IPPOLICY_CHECKPOINT_INTERVAL": "1s",
     "IPPOLICY_WATCH_TIMEOUT": "30s",
@@ -72,6 +77,18 @@ SIGNS = {
     "get configmaps cilium-config": "Cilium's mode is not read: allow get configmaps",
     "get configmaps amazon-vpc-cni": "are not told apart: allow get configmaps",
     "get pods/proxy": "allow get pods/proxy to the operator's service account",
+    f"get configmaps {TARGETS}": f"read ConfigMap kube-system/{TARGETS}: HTTP 403",
+    f"patch configmaps {TARGETS}": f"write ConfigMap kube-system/{TARGETS}: HTTP 403",
+    f"delete configmaps {TARGETS}": f"delete ConfigMap kube-system/{TARGETS}: HTTP 403",
+    f"get secrets {WEBHOOK}": f"read Secret kube-system/{WEBHOOK}: HTTP 403",
+    f"patch secrets {WEBHOOK}": 'cannot patch resource "secrets"',
+    f"create secrets {WEBHOOK}": 'cannot create resource "secrets"',
+    f"delete secrets {WEBHOOK}": f"delete Secret kube-system/{WEBHOOK}: HTTP 403",
+    f"get {CONFIGURATIONS} {WEBHOOK}": f"read MutatingWebhookConfiguration {WEBHOOK}: HTTP 403",
+    f"patch {CONFIGURATIONS} {WEBHOOK}": f'cannot patch resource "{CONFIGURATIONS}"',
+    f"create {CONFIGURATIONS} {WEBHOOK}": f'cannot create resource "{CONFIGURATIONS}"',
+    f"delete {CONFIGURATIONS} {WEBHOOK}": f"delete MutatingWebhookConfiguration {WEBHOOK}: HTTP",
+    "delete pods": "delete Pod kube-system/aws-node-",
 }
 """Right -> what is said without it, in a condition, in the log or by /readyz."""
 
@@ -158,25 +175,15 @@ class Deprived:
 
     def _said(self, process: OperatorProcess) -> str:
         conditions = [str(one["message"]) for one in self.sandbox.conditions().values()]
-        return "\n".join([process.log.read_text(), *conditions, readiness(process)])
-
-
-def readiness(process: OperatorProcess) -> str:
-    """What /readyz says; "" while nobody answers."""
-    try:
-        with urllib.request.urlopen(f"{process.url}/readyz", timeout=5) as answer:  # noqa: S310  (our own loopback URL)
-            return str(answer.read().decode())
-    except urllib.error.HTTPError as error:
-        return error.read().decode()
-    except OSError:
-        return ""
+        return "\n".join([process.log.read_text(), *conditions, page(f"{process.url}/readyz")[1]])
 
 
 @pytest.fixture(scope="module")
 def deprived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deprived]:
     folder = tmp_path_factory.mktemp("rights") / "controlplane"
     with real_sandbox(small(nodes=2, operator_settings=SETTINGS), folder) as (sandbox, plane):
-        plane.kubectl("apply", "-f", str(DEPLOY / "rbac-proxy-scrape.yaml"))
+        for apart in ("rbac-proxy-scrape.yaml", "webhook.yaml"):
+            plane.kubectl("apply", "-f", str(DEPLOY / apart))
         sandbox.apply_policy({"mode": "Recommend"})
         yield Deprived(sandbox, plane, Rights(plane))
 
@@ -260,6 +267,33 @@ def test_an_operator_that_cannot_write_says_what(deprived: Deprived) -> None:
         sandbox.wait(lambda: kept(sandbox), "a checkpoint")
         sandbox.delete_policy()
         deprived.uses(*deletes)
+
+
+def test_an_operator_that_cannot_set_targets_at_birth_says_what(deprived: Deprived) -> None:
+    sandbox = deprived.sandbox
+    steps = (
+        f"get configmaps {TARGETS}",
+        f"get secrets {WEBHOOK}",
+        f"get {CONFIGURATIONS} {WEBHOOK}",
+        f"patch secrets {WEBHOOK}",
+        f"create secrets {WEBHOOK}",
+        f"patch {CONFIGURATIONS} {WEBHOOK}",
+        f"create {CONFIGURATIONS} {WEBHOOK}",
+        f"patch configmaps {TARGETS}",
+        "delete pods",
+    )
+    settings = {"IPPOLICY_WEBHOOK_SERVICE": WEBHOOK, "IPPOLICY_WEBHOOK_PORT": str(free_port())}
+    sandbox.apply_policy(AT_BIRTH)
+    with deprived.operator(*steps, settings=settings) as operator:
+        deprived.give_back_in_turn(operator, *steps)
+        deprived.uses(*steps)
+        ends = [f"delete configmaps {TARGETS}", f"delete {CONFIGURATIONS} {WEBHOOK}"]
+        ends.append(f"delete secrets {WEBHOOK}")
+        deprived.rights.keep_back(*map(deprived.right, ends))
+        sandbox.delete_policy()
+        deprived.give_back_in_turn(operator, *ends)
+        sandbox.wait(lambda: gone(sandbox), "the policy to go")
+        deprived.uses(*ends)
 
 
 def test_every_right_was_missed_and_used_and_nothing_else_was_asked(deprived: Deprived) -> None:

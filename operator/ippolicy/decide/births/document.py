@@ -105,6 +105,7 @@ class _Document(_Part, frozen=True):
     refused: dict[str, tuple[_Refused, ...]] = msgspec.field(default_factory=dict)
     restarts: dict[str, _Restart] = msgspec.field(default_factory=dict)
     since_s: float = 0.0
+    loans: dict[str, _Row] = msgspec.field(default_factory=dict)
 
 
 def write_table(table: PolicyTable) -> str:
@@ -119,6 +120,7 @@ def write_table(table: PolicyTable) -> str:
         refused={name: tuple(map(_refused_row, kept)) for name, kept in table.refused.items()},
         restarts=_each(_restart_row, table.restarts),
         since_s=table.since_s,
+        loans=_each(_row, table.loans),
     )
     return msgspec.json.encode(document, order="sorted").decode()
 
@@ -144,6 +146,7 @@ def read_table(text: str) -> PolicyTable:
         refused={name: tuple(map(_refused, kept)) for name, kept in document.refused.items()},
         restarts=_each(_restart, document.restarts),
         since_s=document.since_s,
+        loans=_each(_targets, document.loans),
     )
 
 

@@ -28,8 +28,9 @@ class Member:
     `uid` is that of its aws-node pod, empty for none. `digest` stands for the targets which that
     was born with, `wanted` for those that it would be born with now. `unready_s` is for how long it
     has not been ready, or not been read since it was made; 0.0 where all is well. `unfit` says why
-    it is not to be made anew now, empty for no reason. `made_at_s` is when the pod was made;
-    `gain_address_s` is what making it anew would repay, and `calls` the EC2 calls that it takes.
+    it is not to be made anew now, empty for no reason, and `away` that this is of the node, not of
+    its aws-node. `made_at_s` is when the pod was made; `gain_address_s` is what making it
+    anew would repay, and `calls` the EC2 calls that it takes.
     """
 
     node: NodeFacts
@@ -38,6 +39,7 @@ class Member:
     wanted: Found | None
     unready_s: float
     unfit: str
+    away: bool = False
     made_at_s: float = 0.0
     gain_address_s: float = 0.0
     calls: int = 0
@@ -51,6 +53,14 @@ class Member:
     def settled(self) -> bool:
         """Whether its aws-node is ready, and was read since it was made."""
         return bool(self.uid) and not self.unready_s
+
+    def fit(self, *, to_undo: bool = False) -> bool:
+        """Whether its aws-node may be made anew now.
+
+        Where that undoes harm, as of targets under which aws-node does not start or its pods wait,
+        only the node itself can stand in the way.
+        """
+        return not self.away if to_undo else not self.unfit
 
     @property
     def wanted_digest(self) -> str:
@@ -100,7 +110,7 @@ class Members:
     def _member(self, node: NodeFacts, table: PolicyTable) -> Member:
         agent = self._snapshot.agents.get(node.name)
         unready_s = self._unready_s(node, agent)
-        wanted = table.find(NodePlace(node.group, node.instance_type, node.name))
+        wanted = table.find(NodePlace(node.group, node.instance_type), node.name)
         return Member(
             node=node,
             uid=agent.uid if agent is not None else "",
@@ -108,6 +118,7 @@ class Members:
             wanted=wanted,
             unready_s=unready_s,
             unfit=self._unfit(node, agent, unready_s),
+            away=bool(_away(node)),
             made_at_s=agent.created_at_s if agent is not None else 0.0,
         )
 
@@ -122,10 +133,8 @@ class Members:
         return max(math.ulp(0.0), self._snapshot.taken_at_s - agent.created_at_s)
 
     def _unfit(self, node: NodeFacts, agent: Agent | None, unready_s: float) -> str:
-        if node.unschedulable:
-            return "it is cordoned or drained"
-        if not node.ready:
-            return "it is not Ready"
+        if away := _away(node):
+            return away
         if agent is None or unready_s:
             return "its aws-node is not ready, or was not read yet"
         if waiting := self._snapshot.waiting.get(node.name, 0):
@@ -141,6 +150,12 @@ class Members:
         if pool is None or shape is None:
             return None
         return steady_state(shape, settings, min(pool.assigned, shape.max_pods))
+
+
+def _away(node: NodeFacts) -> str:
+    if node.unschedulable:
+        return "it is cordoned or drained"
+    return "" if node.ready else "it is not Ready"
 
 
 def digest_run(agent: Agent | None, wanted: Found | None) -> str:

@@ -60,7 +60,7 @@ def progress(
     behind: dict[str, list[tuple[bool, str]]] = defaultdict(list)
     wanted: dict[str, tuple[int, str]] = {}
     for node in nodes:
-        found = table.find(NodePlace(node.group, node.instance_type, node.name)) if table else None
+        found = table.find(NodePlace(node.group, node.instance_type), node.name) if table else None
         if found is not None:
             revision, source = found.targets.revision, found.source
             wanted[node.group] = max(wanted.get(node.group, (0, "")), (revision, source))

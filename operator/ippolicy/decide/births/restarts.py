@@ -5,11 +5,15 @@
     it runs targets that did harm                        first    always         within the budgets
     it is to try targets (Canary, Share)                 second   always         within the budgets
     its group is in need of the targets                  third    always         within the budgets
-    it runs others than it would be born with            by gain  gain above 0   within the budgets
+    it runs others than it would be born with, of its    by gain  gain above 0   within the budgets
+    group's own or the template's
 
-Not now: a node that is cordoned, drained or not Ready, or whose pods wait for an address; an
-aws-node that is not ready; one that was made anew for the same targets and got others all the same
-(a webhook that was away), before a wait that doubles.
+What a group borrows is for nodes that are born: nobody has held it against others there.
+
+Not now: a node that is cordoned, drained or not Ready; one whose pods wait for an address or whose
+aws-node is not ready, unless its targets did harm; one that was made anew for the same targets and
+got others all the same (a webhook that was away), before a wait that doubles. Where that befell
+`MOST_MISSED` nodes, and none was born right since, only these are tried again.
 
 Each restart is written down before it is asked for, with the uid of the pod that is to go, and is
 over once its successor is ready and was read. So whoever goes on after a crash deletes what was not
@@ -31,6 +35,7 @@ from ippolicy.decide.births.table import PolicyTable, Restart, Stage
 AGAIN_S: Final = 900.0
 """Time before a node whose aws-node was born with other targets than it should is tried again."""
 LONGEST_S: Final = 86_400.0
+MOST_MISSED: Final = 3
 UNDO, TRY, NEED, BY_GAIN = range(4)
 """The order of the table above."""
 JUST_MADE_S: Final = 60.0
@@ -42,13 +47,14 @@ class Budget:
     """What may be restarted: at once, `limits` of nodes; and in a minute, as many EC2 calls.
 
     Nodes of groups `in_need` go first, whatever that repays. `only_undo` leaves out all but those
-    whose targets did harm.
+    whose targets did harm, and so does `only`, if it names any, but for those named.
     """
 
     limits: Restarts
     calls_per_minute: float
     in_need: Collection[str] = ()
     only_undo: bool = False
+    only: Collection[str] = ()
 
 
 def standing(table: PolicyTable, members: Mapping[str, Member], now_s: float) -> dict[str, Restart]:
@@ -67,7 +73,7 @@ def under_way(one: Restart, member: Member) -> bool:
 
 def missed(one: Restart, member: Member, now_s: float) -> bool:
     """Whether the successor was born with other targets than it should, so that it waits."""
-    if under_way(one, member) or member.digest == one.digest:
+    if not _in_vain(one, member):
         return False
     return abs(now_s - one.at_s) < min(AGAIN_S * 2.0 ** (one.times - 1), LONGEST_S)
 
@@ -80,8 +86,23 @@ def due(table: PolicyTable, members: Mapping[str, Member]) -> dict[str, Restart]
         if (member := members.get(name)) is not None
         and member.uid == one.uid
         and member.wanted_digest == one.digest
-        and not member.unfit
+        and _may_go(table, member)
     }
+
+
+def unanswered(table: PolicyTable, members: Mapping[str, Member]) -> list[str]:
+    """The nodes that show that nobody answers the API server, empty where that is not so: they were
+    made anew in vain, and none was born right since."""
+    vain = {
+        name: one
+        for name, one in table.restarts.items()
+        if one.times > 1 or _in_vain(one, members[name])
+    }
+    if len(vain) < MOST_MISSED:
+        return []
+    last_s = max(one.at_s for one in vain.values())
+    right = any(one.digest and one.made_at_s > last_s for one in members.values())
+    return [] if right else sorted(vain)
 
 
 def begun(
@@ -119,7 +140,8 @@ def wants_one(table: PolicyTable, member: Member, in_need: Collection[str] = ())
         return TRY
     if group in in_need:
         return NEED
-    return BY_GAIN if member.gain_address_s > 0 else None
+    borrowed = member.wanted is not None and member.wanted.borrowed
+    return BY_GAIN if member.gain_address_s > 0 and not borrowed else None
 
 
 def _in_order(table: PolicyTable, members: Iterable[Member], budget: Budget) -> list[Member]:
@@ -127,9 +149,10 @@ def _in_order(table: PolicyTable, members: Iterable[Member], budget: Budget) -> 
     ranked = [
         (place, -one.gain_address_s, one.name, one)
         for one in members
-        if not one.unfit
-        and (place := wants_one(table, one, budget.in_need)) is not None
+        if (place := wants_one(table, one, budget.in_need)) is not None
         and place <= last
+        and (place == UNDO or not budget.only or one.name in budget.only)
+        and one.fit(to_undo=place == UNDO)
     ]
     return [one for *_, one in sorted(ranked, key=lambda row: row[:3])]
 
@@ -137,7 +160,7 @@ def _in_order(table: PolicyTable, members: Iterable[Member], budget: Budget) -> 
 def _stands(one: Restart, member: Member, table: PolicyTable, now_s: float) -> bool:
     if under_way(one, member):
         # What was not deleted yet is not for other targets than these, or not now.
-        cancelled = member.wanted_digest != one.digest or bool(member.unfit)
+        cancelled = member.wanted_digest != one.digest or not _may_go(table, member)
         return not (member.uid == one.uid and cancelled)
     trial = table.trials.get(member.node.group)
     tried = trial.targets.digest if trial is not None else member.wanted_digest
@@ -146,27 +169,38 @@ def _stands(one: Restart, member: Member, table: PolicyTable, now_s: float) -> b
     return now_s < one.at_s + 2 * LONGEST_S
 
 
+def _in_vain(one: Restart, member: Member) -> bool:
+    return not under_way(one, member) and member.digest != one.digest
+
+
+def _may_go(table: PolicyTable, member: Member) -> bool:
+    return member.fit(to_undo=wants_one(table, member) == UNDO)
+
+
 def _waits(before: Restart, member: Member, now_s: float) -> bool:
+    if member.uid in ("", before.uid):
+        return True
     alike = before.digest == member.wanted_digest
-    return under_way(before, member) or (alike and missed(before, member, now_s))
+    return alike and (not member.settled or missed(before, member, now_s))
 
 
 class _Room:
     """What the budgets leave, as restarts are taken out of it."""
 
     def __init__(
-        self, members: Iterable[Member], busy: Iterable[Member], budget: Budget, now_s: float
+        self, members: Collection[Member], busy: Iterable[Member], budget: Budget, now_s: float
     ) -> None:
         self._limits = budget.limits
         self._size: Counter[tuple[str, str]] = Counter()
         self._busy: Counter[tuple[str, str]] = Counter()
         self._calls = budget.calls_per_minute
         self._first = True
+        self._down = {one.name for one in members if not one.settled}
         names = {one.name for one in busy}
         for one in members:
             self._size.update(_places(one))
             lately = now_s - one.made_at_s < JUST_MADE_S
-            if one.name in names or not one.settled:
+            if one.name in names or one.name in self._down:
                 self._busy.update(_places(one))
             if one.name in names or lately:
                 self._calls -= one.calls
@@ -174,6 +208,8 @@ class _Room:
 
     def takes(self, member: Member) -> bool:
         """Whether there is room for one more, which it then takes."""
+        if member.name in self._down:
+            return True  # no more are down than are anyway
         if any(self._busy[place] >= self._most(place) for place in _places(member)):
             return False
         # A budget below the calls of one restart lets one through at a time.

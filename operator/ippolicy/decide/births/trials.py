@@ -144,7 +144,7 @@ def _most(members: Sequence[Member]) -> int:
 
 def _chosen(members: Sequence[Member], count: int, keep: Collection[str] = ()) -> tuple[str, ...]:
     """Those kept, and others that are fit, the ones that gain most first."""
-    fit = [one for one in members if not one.unfit and one.name not in keep]
+    fit = [one for one in members if one.fit() and one.name not in keep]
     fit.sort(key=lambda one: (-one.gain_address_s, one.name))
     more = fit[: max(0, count - len(keep))]
     return tuple(sorted((*keep, *(one.name for one in more))))
