@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -106,10 +107,9 @@ def test_when_the_policy_goes_new_pods_have_the_values_of_the_template(world: Wo
 
 def test_each_trial_is_a_change_on_record_and_the_record_goes_with_the_policy(world: World) -> None:
     record = f"{CORE}/configmaps/ippolicy-record-aws-node"
-    unguarded = {**SOON["change"], "rollback": {"within": "0s"}}
     with born(world) as sandbox:
         untouched = by_others(sandbox)
-        sandbox.apply_policy({**AT_BIRTH, "change": unguarded})
+        sandbox.apply_policy(AT_BIRTH)
 
         def complete() -> bool:
             changes = ((sandbox.policy() or {}).get("status") or {}).get("changes") or ()
