@@ -18,7 +18,6 @@ from ippolicy.act.outcome import Outcome, OutcomeKind
 from ippolicy.act.rollout import RolloutPhase, RolloutState
 from ippolicy.api.status import Condition
 from ippolicy.decide.births.progress import GroupProgress, State
-from ippolicy.decide.births.table import Stage
 from ippolicy.decide.types import Evidence, Prediction, Reason
 from ippolicy.facts import ChangePhase, Coverage, EnvEntry, SourceName, SourceState
 from views import (
@@ -159,19 +158,9 @@ def test_a_finished_change_is_no_progress_any_more() -> None:
 
 @pytest.mark.parametrize(("have", "status"), [(2, "False"), (1, "True")])
 def test_it_progresses_while_nodes_are_to_have_other_targets(have: int, status: str) -> None:
-    assert found(born(have, None), "Progressing").status == status
-
-
-def test_it_progresses_while_a_group_tries_targets_though_nothing_is_restarted() -> None:
-    progressing = found(born(2, Stage.CANARY), "Progressing")
-    assert (progressing.status, progressing.reason) == ("True", "AtBirth")
-    assert "1 groups try other ones" in progressing.message
-
-
-def born(have: int, trial: Stage | None) -> View:
-    """Two nodes, so many of which have the targets of their group."""
     nodes = {**dict.fromkeys(State, 0), State.CURRENT: have, State.TEMPLATE: 2 - have}
-    return a_view(births=(GroupProgress("blue", 1, "group", nodes, 2, trial=trial),))
+    view = a_view(births=(GroupProgress("blue", 1, "group", nodes, 2),))
+    assert found(view, "Progressing").status == status
 
 
 def test_a_conflict_names_the_manager_and_the_key() -> None:
