@@ -93,6 +93,7 @@ def test_five_instance_types_come_to_targets_of_their_own_each_by_its_own_trial(
         sandbox.settle()
         after = sandbox.report()
         assert after.assigned == before.assigned
+        print("HELD", before.held, after.held, births.most_away)
         assert after.held < 0.75 * before.held
 
         for group in FLEET:
@@ -119,6 +120,7 @@ def test_targets_that_harm_one_group_are_stopped_at_the_one_node_that_tries_them
         figures = (
             r"DelayedStarts: \d+ of \d+ starts waited for EC2 \(.*%\), the limit is 0.50%, on "
         )
+        assert reads(sandbox, "RolledBack True DelayedStarts group hit tried ")()
         assert re.search(figures + "the other nodes of the group it was 0.00%", described(sandbox))
         (tried,) = births.ran(harm.targets.digest) & set(hit)
         sandbox.wait(lambda: births.digests(tried)[-1] == TEMPLATE, "the way back")
@@ -161,7 +163,8 @@ def test_nodes_that_come_while_the_webhook_is_away_are_counted_and_repaired_with
         sandbox.operator.start()
         counted = reads(sandbox, "Progressing True AtBirth ", f" of {COME + 2} nodes have the tar")
         sandbox.wait(counted, "what is behind to be told")
-        assert told_of(sandbox)["web"]["template"] > COME // 2
+        told = told_of(sandbox)["web"]
+        assert COME // 2 < told["missed"] <= told["template"]
         wanted = table(sandbox).groups["web"].digest
         everybody = set(of(sandbox, "web"))
         sandbox.wait(
