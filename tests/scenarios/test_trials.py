@@ -84,8 +84,10 @@ def test_five_instance_types_come_to_targets_of_their_own_each_by_its_own_trial(
 
         wait_while_pods_come(sandbox, arrived, "all nodes on their targets", nodes=jobs, pods=4)
         for group in FLEET:
-            steps = (f"Normal {step} group {group}: WARM_IP_TARGET=" for step in STEPS)
-            assert reads(sandbox, *steps)(), (group, described(sandbox))
+            # The bursts of jobs may ask for more in the middle of a trial, which then skips stages.
+            steps = [step for step in STEPS if (group, step) != ("jobs", "TrialWidened")]
+            texts = (f"Normal {step} group {group}: WARM_IP_TARGET=" for step in steps)
+            assert reads(sandbox, *texts)(), (group, described(sandbox))
         proven = table(sandbox).groups
         assert len({one.digest for one in proven.values()}) == len(FLEET)
         assert births.most_of_a_revision() == 1
@@ -93,7 +95,6 @@ def test_five_instance_types_come_to_targets_of_their_own_each_by_its_own_trial(
         sandbox.settle()
         after = sandbox.report()
         assert after.assigned == before.assigned
-        print("HELD", before.held, after.held, births.most_away)
         assert after.held < 0.75 * before.held
 
         for group in FLEET:
