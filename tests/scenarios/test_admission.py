@@ -104,6 +104,32 @@ def test_when_the_policy_goes_new_pods_have_the_values_of_the_template(world: Wo
         assert by_others(sandbox) == untouched
 
 
+def test_each_trial_is_a_change_on_record_and_the_record_goes_with_the_policy(world: World) -> None:
+    record = f"{CORE}/configmaps/ippolicy-record-aws-node"
+    unguarded = {**SOON["change"], "rollback": {"within": "0s"}}
+    with born(world) as sandbox:
+        untouched = by_others(sandbox)
+        sandbox.apply_policy({**AT_BIRTH, "change": unguarded})
+
+        def complete() -> bool:
+            changes = ((sandbox.policy() or {}).get("status") or {}).get("changes") or ()
+            done = {one.get("group") for one in changes if one["phase"] == "Complete"}
+            return done >= set(FLEET)
+
+        sandbox.wait(complete, "a change of each group")
+        found = json.loads(sandbox.run(sandbox.client.find(record))["data"]["record.json"])
+        assert found["originals"] == {}
+        assert found["changes"] == []
+        assert {one["writer"] for one in found["groupChanges"]} == {"Admission"}
+        ids = [one["id"] for one in found["groupChanges"]]
+        assert len(set(ids)) == len(ids)
+
+        sandbox.delete_policy()
+        sandbox.wait(lambda: sandbox.policy() is None, "the policy to go")
+        assert not is_there(sandbox, record)
+        assert by_others(sandbox) == untouched
+
+
 def test_without_the_webhook_the_policy_says_how_to_turn_it_on(world: World) -> None:
     with world() as sandbox:
         sandbox.operator.start()

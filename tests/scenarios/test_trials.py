@@ -224,24 +224,26 @@ def test_a_pause_in_the_middle_of_a_trial_halts_it_and_so_do_the_other_modes(wor
         assert by_others(sandbox) == untouched
 
 
-@pytest.mark.parametrize("how", ["deleted", "None"])
-def test_a_policy_that_goes_in_the_middle_of_a_trial_leaves_nothing_and_restarts_nobody(
+@pytest.mark.parametrize("how", ["deleted, Restore", "deleted, Retain", "method None"])
+def test_a_policy_that_goes_in_the_middle_of_a_trial_leaves_nothing_and_restarts_who_tried_at_most(
     world: World, how: str
 ) -> None:
     with lived(world, HALTED, speed=SPEED, hours=AGED_H) as sandbox:
         births, untouched = Births(sandbox), by_others(sandbox)
         canary = in_canary(sandbox, births)
-        if how == "deleted":
+        if how == "method None":
+            sandbox.apply_policy(trying(1, 11) | {"apply": {"method": "None"}})
+        else:
+            sandbox.apply_policy(trying(1, 11) | {"onDelete": how.removeprefix("deleted, ")})
             sandbox.delete_policy()
             sandbox.wait(lambda: sandbox.policy() is None, "the policy to go")
-        else:
-            sandbox.apply_policy(trying(1, 11) | {"apply": {"method": how}})
 
         def gone() -> bool:
             return not any(is_there(sandbox, path) for path in OURS)
 
         sandbox.wait(gone, "what is ours to go")
         let_be(sandbox, births)
-        assert len(births.uids(canary)) == 2
+        back = [TEMPLATE] if how == "deleted, Restore" else []
+        assert births.digests(canary)[2:] == back
         assert births.digests(add(sandbox, HALTED, "web")[0]) == [TEMPLATE]
         assert by_others(sandbox) == untouched
