@@ -59,7 +59,7 @@ def test_new_nodes_of_two_groups_are_born_with_their_own_targets(world: World) -
         sandbox.wait(condition(sandbox, "Progressing", "True", "TrialUnderWay"), "the trials")
         sandbox.wait(lambda: is_there(sandbox, OURS[0]), "the webhook")
         sandbox.wait(lambda: proven(sandbox), "targets of both groups")
-        assert condition(sandbox, "Applied", "False", "AtBirth")()
+        sandbox.wait(condition(sandbox, "Applied", "False", "AtBirth"), "the way")
 
         nodes = {group: add(sandbox, FLEET, group)[0] for group in FLEET}
         found = {group: targets_on(sandbox, node) for group, node in nodes.items()}

@@ -84,8 +84,10 @@ def test_five_instance_types_come_to_targets_of_their_own_each_by_its_own_trial(
 
         wait_while_pods_come(sandbox, arrived, "all nodes on their targets", nodes=jobs, pods=4)
         for group in FLEET:
-            steps = (f"Normal {step} group {group}: WARM_IP_TARGET=" for step in STEPS)
-            assert reads(sandbox, *steps)(), (group, described(sandbox))
+            # The bursts of jobs may ask for more in the middle of a trial, which then skips stages.
+            steps = [step for step in STEPS if (group, step) != ("jobs", "TrialWidened")]
+            texts = (f"Normal {step} group {group}: WARM_IP_TARGET=" for step in steps)
+            assert reads(sandbox, *texts)(), (group, described(sandbox))
         proven = table(sandbox).groups
         assert len({one.digest for one in proven.values()}) == len(FLEET)
         assert births.most_of_a_revision() == 1
@@ -119,6 +121,7 @@ def test_targets_that_harm_one_group_are_stopped_at_the_one_node_that_tries_them
         figures = (
             r"DelayedStarts: \d+ of \d+ starts waited for EC2 \(.*%\), the limit is 0.50%, on "
         )
+        assert reads(sandbox, "RolledBack True DelayedStarts group hit tried ")()
         assert re.search(figures + "the other nodes of the group it was 0.00%", described(sandbox))
         (tried,) = births.ran(harm.targets.digest) & set(hit)
         sandbox.wait(lambda: births.digests(tried)[-1] == TEMPLATE, "the way back")
@@ -161,7 +164,8 @@ def test_nodes_that_come_while_the_webhook_is_away_are_counted_and_repaired_with
         sandbox.operator.start()
         counted = reads(sandbox, "Progressing True AtBirth ", f" of {COME + 2} nodes have the tar")
         sandbox.wait(counted, "what is behind to be told")
-        assert told_of(sandbox)["web"]["template"] > COME // 2
+        told = told_of(sandbox)["web"]
+        assert COME // 2 < told["missed"] <= told["template"]
         wanted = table(sandbox).groups["web"].digest
         everybody = set(of(sandbox, "web"))
         sandbox.wait(
@@ -220,24 +224,26 @@ def test_a_pause_in_the_middle_of_a_trial_halts_it_and_so_do_the_other_modes(wor
         assert by_others(sandbox) == untouched
 
 
-@pytest.mark.parametrize("how", ["deleted", "None"])
-def test_a_policy_that_goes_in_the_middle_of_a_trial_leaves_nothing_and_restarts_nobody(
+@pytest.mark.parametrize("how", ["deleted, Restore", "deleted, Retain", "method None"])
+def test_a_policy_that_goes_in_the_middle_of_a_trial_leaves_nothing_and_restarts_who_tried_at_most(
     world: World, how: str
 ) -> None:
     with lived(world, HALTED, speed=SPEED, hours=AGED_H) as sandbox:
         births, untouched = Births(sandbox), by_others(sandbox)
         canary = in_canary(sandbox, births)
-        if how == "deleted":
+        if how == "method None":
+            sandbox.apply_policy(trying(1, 11) | {"apply": {"method": "None"}})
+        else:
+            sandbox.apply_policy(trying(1, 11) | {"onDelete": how.removeprefix("deleted, ")})
             sandbox.delete_policy()
             sandbox.wait(lambda: sandbox.policy() is None, "the policy to go")
-        else:
-            sandbox.apply_policy(trying(1, 11) | {"apply": {"method": how}})
 
         def gone() -> bool:
             return not any(is_there(sandbox, path) for path in OURS)
 
         sandbox.wait(gone, "what is ours to go")
         let_be(sandbox, births)
-        assert len(births.uids(canary)) == 2
+        back = [TEMPLATE] if how == "deleted, Restore" else []
+        assert births.digests(canary)[2:] == back
         assert births.digests(add(sandbox, HALTED, "web")[0]) == [TEMPLATE]
         assert by_others(sandbox) == untouched

@@ -35,7 +35,13 @@ ENOUGH = Evidence(86_400.0, 10, 1_000, sufficient=True, message="a day")
 
 
 def advice(
-    group: str, targets: WarmTargets, nodes: int, *, held: int = HELD, present_meets: bool = True
+    group: str,
+    targets: WarmTargets,
+    nodes: int,
+    *,
+    held: int = HELD,
+    present_meets: bool = True,
+    present_sure: float | None = None,
 ) -> GroupAdvice:
     """`targets` are recommended to a group, whose nodes hold so much more under them or less."""
     then = targets.warm_ip + PODS
@@ -49,6 +55,7 @@ def advice(
         Prediction(then * nodes, targets.warm_ip * nodes, 2 * nodes),
         ENOUGH,
         present_meets=present_meets,
+        present_sure=present_sure,
     )
     return GroupAdvice(group, nodes, PODS * nodes, recommendation)
 

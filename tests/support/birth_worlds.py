@@ -16,6 +16,7 @@ from hurried import PATIENT, in_step
 from ippolicy.decide.births.document import read_table
 from ippolicy.decide.births.table import TEMPLATE, PolicyTable
 from ippolicy.sandbox import manifests
+from ippolicy.sandbox.clock import PATIENCE_S
 from ippolicy.sandbox.cluster import Sandbox
 from ippolicy.sandbox.fleet import NodeSpec
 from ippolicy.sandbox.kube.resources import PODS
@@ -52,7 +53,7 @@ Groups = Mapping[str, Kind]
 def asked(world: World, groups: Groups, **changes: Any) -> Iterator[Sandbox]:
     """Such nodes, and an operator that the API server can ask, not started yet."""
     settings = {
-        **elected("3s"),
+        **elected("1m"),
         "IPPOLICY_WEBHOOK_SERVICE": SERVICE,
         "IPPOLICY_WEBHOOK_PORT": str(_free_port()),
         **changes.pop("operator_settings", {}),
@@ -83,6 +84,7 @@ def lived(world: World, groups: Groups, *, speed: float, hours: float) -> Iterat
         "IPPOLICY_FACTS_MAX_AGE": f"{5 * speed:.0f}s",
         "IPPOLICY_WATCH_TIMEOUT": "2s",
         "IPPOLICY_CHOICE": "rule",
+        **elected("1h"),
     }
     changes = {"speed": speed, "setup_speed": speed, "stamped_by_clock": True}
     with asked(world, groups, operator_settings={**PATIENT, **often}, **changes) as sandbox:
@@ -161,10 +163,9 @@ def wait_while_pods_come(
     *,
     nodes: Sequence[str],
     pods: int,
-    most_s: float = 90.0,
 ) -> None:
-    """Wait, in real time for `most_s`, while so many pods come to these nodes and go again."""
-    deadline_s = time.monotonic() + most_s
+    """Wait while so many pods come to these nodes and go again."""
+    deadline_s = time.monotonic() + PATIENCE_S
     while not predicate():
         assert time.monotonic() < deadline_s, f"{what}\n{table(sandbox)}\n{sandbox.explain()}"
         sandbox.run(sandbox.workload.burst(nodes, pods, lasting_s=BURST_S))

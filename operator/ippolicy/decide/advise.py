@@ -209,6 +209,7 @@ class _Room:
             calls_limit=ask.limits(None).calls_per_minute,
             runners_up=advice.runners_up,
             held_interval=advice.held_interval,
+            present_sure=advice.present_sure,
         )
 
     def _by_rule(

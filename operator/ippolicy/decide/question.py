@@ -115,8 +115,8 @@ class Advice:
     bounds. `present` has the targets of most nodes, and what all of them come to with theirs.
     `binding` names the limit or bound without which less would be held, "demand" if none.
     `met` says whether both limits are kept, `sure` in what share of the resamples, `present_met`
-    whether the setting in force keeps them, is within the bounds and no trap. `held_interval` holds
-    in nine of ten resamples.
+    whether the setting in force keeps them, is within the bounds and no trap, and `present_sure` in
+    what share of the resamples it keeps them. `held_interval` holds in nine of ten resamples.
     """
 
     chosen: Option
@@ -130,6 +130,7 @@ class Advice:
     present_met: bool
     held_interval: tuple[float, float]
     runners_up: tuple[RunnerUp, ...]
+    present_sure: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

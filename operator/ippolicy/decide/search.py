@@ -278,6 +278,7 @@ class _Search:
                 RunnerUp(targets(n), **_figures(scores[0], n), why=rivals.why(n))
                 for n in rivals.numbers()
             ),
+            present_sure=float(case.sure[0]),
         )
 
     def _binding(self, rivals: Rivals, free: Pick, uncapped: WarmTargets, bounds: Bounds) -> str:

@@ -121,7 +121,8 @@ class Recommendation:
     `uncapped` is what demand alone asks for, `lower` and `upper` what a lean and a generous
     reading of it would give; `binding` names the limit or bound that keeps less from being held.
     `meets` says whether the targets keep both limits of the objective, `present_meets` whether
-    those in force do. `calls_limit` is what is left of the limit on EC2 calls, where EC2 is
+    those in force do, and `present_sure` in what share of resampled demand, None where nothing was
+    resampled. `calls_limit` is what is left of the limit on EC2 calls, where EC2 is
     overloaded; `rollout_s` how long it takes to put targets in force.
 
     With a `plan`, targets and figures are those of the part of the day. `raised` is a sentence on
@@ -145,6 +146,7 @@ class Recommendation:
     plan: DayPlan | None = None
     raised: str = ""
     held_interval: tuple[float, float] | None = None
+    present_sure: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

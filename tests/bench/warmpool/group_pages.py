@@ -14,6 +14,7 @@ from warmpool.clusters import (
     RENEWED_A_DAY,
     NodePool,
 )
+from warmpool.families import FAMILIES
 from warmpool.group_checks import group_losses
 from warmpool.group_results import CALLS, DELAYED, HELD, ClusterResult
 from warmpool.groups import BY_GROUP, GRID, METHODS, MOST_MINIMUM
@@ -120,7 +121,8 @@ def _demand(pool: NodePool) -> str:
     for family, part in pool.parts.items():
         families.setdefault(part, []).append(family)
     return ", ".join(
-        ("" if part == 1 else f"{part:g} of ") + " and ".join(named)
+        ("" if part == 1 else f"{part:g} of ")
+        + ("each family" if len(named) == len(FAMILIES) else " and ".join(named))
         for part, named in families.items()
     )
 

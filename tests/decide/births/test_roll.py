@@ -356,6 +356,20 @@ def test_a_group_in_need_of_more_addresses_has_them_within_minutes() -> None:
     assert made.now_s - began_s < 3_600.0
 
 
+@pytest.mark.parametrize(("sure", "restarted"), [(0.05, 20), (0.5, 5)])
+def test_running_nodes_are_restarted_for_more_only_where_they_hardly_ever_serve(
+    sure: float, restarted: int
+) -> None:
+    made = fleet()
+    made.want("web", 30, present_meets=False, present_sure=sure)
+    made.until(lambda: proven(made))
+    made.step(2 * STEPS)
+    assert len(made.restarts) <= restarted
+    assert (len(made.restarts) == 20) == (restarted == 20)
+    (born,) = made.add("web", 1)
+    assert made.pods[born].digest == made.table.groups["web"].digest
+
+
 def test_what_a_group_is_in_need_of_takes_the_place_of_what_it_tries_at_leisure() -> None:
     made = fleet()
     made.step(5)

@@ -37,6 +37,7 @@ from ippolicy.decide.decision import Inputs
 from ippolicy.decide.environment import read_environment, shown
 from ippolicy.decide.gates import Stop
 from ippolicy.decide.guards import Trip
+from ippolicy.decide.objective import SURE_SHARE
 from ippolicy.decide.trust import Step as Trust
 from ippolicy.decide.types import Decision, GroupAdvice, Reason, Recommendations, Verdict
 from ippolicy.facts import DaemonSetFacts
@@ -324,8 +325,13 @@ class _Roll:
         return replace(table, restarts={**table.restarts, **began})
 
     def _in_need(self, advice: GroupAdvice) -> bool:
+        """Whether nodes are restarted for more addresses, though that repays nothing: demand must
+        hardly ever be served as it is, or late starts were measured."""
         recommended = advice.recommendation
-        return self._braked or (gates.grows(recommended) and not recommended.present_meets)
+        misses = gates.grows(recommended) and not recommended.present_meets
+        sure = recommended.present_sure
+        surely = bool(recommended.raised) or sure is None or sure <= 1.0 - SURE_SHARE
+        return self._braked or (misses and surely)
 
     # -- words --------------------------------------------------------------------------------
 
