@@ -1,7 +1,7 @@
-# Both bases must have the same minor version of python3; the second needs nothing else, so that
-# gcr.io/distroless/python3-debian13:nonroot serves, too.
+# Both bases must have the same minor version of python3; the second needs nothing else, so that the
+# first serves for both, too: --build-arg RUNTIME=python:3.13-slim-trixie.
 ARG BASE=python:3.13-slim-trixie
-ARG RUNTIME=${BASE}
+ARG RUNTIME=gcr.io/distroless/python3-debian13:nonroot
 
 FROM ${BASE} AS build
 ENV UV_PYTHON_DOWNLOADS=never UV_LINK_MODE=copy UV_NO_CACHE=1
@@ -20,10 +20,12 @@ RUN PYTHONPATH=operator .venv/bin/python -m ippolicy.ipamd.fast
 RUN UV_PROJECT_ENVIRONMENT=/opt/venv /opt/uv/bin/uv sync --frozen --no-dev --no-editable \
     --no-install-package numba --no-install-package llvmlite \
     && mv /opt/venv/lib/python3*/site-packages /opt/ippolicy
-# What no part of the operator ever loads, and the sources of the generated API client.
+# What no part of the operator ever loads, the sources of the generated API client, and symbols of
+# libraries (not of numpy: its libraries were linked to each other when its wheel was made).
 RUN cd /opt/ippolicy \
     && rm -rf ippolicy/sandbox kubernetes/aio numpy/f2py numpy/_core/include numpy/_core/lib \
     && find . -type d -name tests -prune -exec rm -rf {} + \
+    && find . -name '*.so' ! -path './numpy*' -exec strip --strip-unneeded {} + \
     && find botocore/data -mindepth 1 -maxdepth 1 -type d \
         ! -name ec2 ! -name eks ! -name 'sso*' ! -name sts -exec rm -rf {} + \
     && python3 -m compileall -q -b --invalidation-mode unchecked-hash kubernetes \

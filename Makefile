@@ -7,7 +7,7 @@ ARGS ?=
 COMPILE := $(BIN)/python -c 'from ippolicy.ipamd.fast import compile_kernel; compile_kernel()'
 .DEFAULT_GOAL := help
 
-.PHONY: help demo test lint e2e image bench fuzz audit release generate format clean
+.PHONY: help demo test lint tools e2e image bench fuzz audit release generate format clean
 
 help:  ## Show this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,10 +18,12 @@ demo: $(VENV)/.demo  ## Run the real operator against the embedded sandbox (ARGS
 test: $(VENV)/.dev  ## Run the tests (no cluster, cloud, Docker or Go needed)
 	@$(BIN)/python scripts/test.py $(ARGS)
 
-e2e: $(VENV)/.dev  ## Run the same scenarios on a real control plane (builds it once; needs Go)
-	@tests/controlplane/build
+tools: $(VENV)/.dev  ## Build and fetch what e2e runs on, once: a control plane, Helm, Prometheus (needs Go)
+	@tests/controlplane/build >/dev/null
 	@$(BIN)/python tests/support/tools.py helm hcl2json prometheus promtool amtool >/dev/null
-	@$(BIN)/pytest -p no:cacheprovider tests/controlplane tests/e2e $(ARGS)
+
+e2e: tools  ## Run the same scenarios on a real control plane, two tests at a time
+	@$(BIN)/pytest -p no:cacheprovider -n 2 --dist worksteal tests/controlplane tests/e2e $(ARGS)
 
 bench: $(VENV)/.dev  ## Play the choice against every other setting and rule (ARGS=--full: 20 seeds)
 	@$(BIN)/python tests/bench/run.py $(ARGS)

@@ -1,97 +1,173 @@
-"""Prints how long the webhook takes to answer, asked by another process over TLS on loopback.
+"""How long the webhook takes to answer while the operator computes, beside one that only echoes.
 
-    python scripts/bench_webhook.py [--rate 200] [--seconds 20] [--busy]
+    python scripts/bench_webhook.py [--rate 200] [--seconds 20] [--nodes 5000] [--groups 12]
 
-With --busy a thread of the server's process computes all the while, as a decision does.
+The webhook runs as the operator runs it, and the operator beside it observes a fleet and, in the
+second half, searches without a pause. An echo server, nothing but TLS, runs in a process of its
+own. A client in another asks both in turn, each at the full rate, whether or not answers come:
+times count from when a question was due. It asks as the API server does, which speaks HTTP/1.1 with
+webhooks behind a Service, has one question a connection at a time, and keeps 25 idle connections.
+What the echo takes is the machine's own share; the rest is ours.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import itertools
 import json
 import multiprocessing
+import os
 import ssl
 import sys
-import threading
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
-
-import aiohttp
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests/support"))
 
-from ippolicy.admission import WebhookServer
+from measure_operator import Rooms
+
+from ippolicy.admission import Verdict, WebhookProcess
 from ippolicy.admission.certificates import renewed
 from ippolicy.admission.server import PATH
-from reviews import PLACES, aws_node_pod, entries, review_of, tables
+from ippolicy.decide.births.table import GroupTargets, PolicyTable
+from ippolicy.engine.places import LivePlaces
+from ippolicy.ipamd import WarmTargets
+from keepalive import Client, echoing
+from reviews import AWS_NODE, aws_node_pod, entries, review_of
+
+HOST = "127.0.0.1"
+PROMISE_MS = 5.0
+SHARES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
+PROCESSES = multiprocessing.get_context("spawn")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the client is to do."""
+
+    ports: Sequence[int]
+    bundle: str
+    rate: int
+    seconds: int
+    nodes: int
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the server here and the client in a process of its own."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Print a row for each server, first at rest, then while the operator searches."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rate", type=int, default=200, help="reviews a second")
     parser.add_argument("--seconds", type=int, default=20)
-    parser.add_argument("--busy", action="store_true", help="compute in another thread meanwhile")
-    options = parser.parse_args(arguments)
-    asyncio.run(_serve(options.rate, options.seconds, busy=options.busy))
+    parser.add_argument("--nodes", type=int, default=5_000)
+    parser.add_argument("--groups", type=int, default=12)
+    asyncio.run(_bench(parser.parse_args(arguments)))
     return 0
 
 
-async def _serve(rate: int, seconds: int, *, busy: bool) -> None:
-    ring = renewed(None, now_s=time.time(), hosts=("127.0.0.1",), published=b"")
-    server = WebhookServer(tables(), lambda _, node: PLACES.get(node), host="127.0.0.1", port=0)
+async def _bench(options: argparse.Namespace) -> None:
+    ring = renewed(None, now_s=time.time(), hosts=(HOST,), published=b"")
+    server = WebhookProcess(host=HOST, port=0)
+    rooms = Rooms(options.nodes, groups=options.groups, search_always=True)
+    cluster = rooms.observer.cluster
+    places = LivePlaces(cluster.nodes, server.place)
+    cluster.on_node = places.node_changed
+    places.group_by({AWS_NODE: ()})
+    server.answer_by({AWS_NODE: _table(options.groups)})
     await server.start(ring.serving)
-    if busy:
-        threading.Thread(target=_compute, daemon=True).start()
-    started_s = time.process_time()
-    client = multiprocessing.get_context("spawn").Process(
-        target=_ask, args=(server.port, ring.bundle.decode(), rate, seconds)
-    )
-    client.start()
-    await asyncio.to_thread(client.join)
-    if not busy:  # on a machine with much else to do, this tells more than the times of answers
-        spent_ms = (time.process_time() - started_s) * 1e3 / (rate * seconds)
-        sys.stdout.write(f"{spent_ms:.2f} ms of CPU a review, in the server's process\n")
+    await rooms.start()
+    await _until_searched(rooms)
+    with echoing(HOST, ring.serving) as (_, echo_port):
+        ports = (server.port, echo_port)
+        asked = Asked(ports, ring.bundle.decode(), options.rate, options.seconds, options.nodes)
+        _tell("| operator | server | p50 | p90 | p99 | max | over 5 ms | load of the machine |")
+        _tell("|---|---|---|---|---|---|---|---|")
+        await _round("looks on", asked)
+        searching = asyncio.create_task(_search(rooms))
+        await _round("searches", asked)
+        searching.cancel()
     await server.stop()
+    _tell(f"{rooms.searches} searches meanwhile; answers: {_counted(server)}")
+    await rooms.stop()
 
 
-def _compute() -> None:
-    for _ in itertools.count():
-        pass
+def _table(groups: int) -> PolicyTable:
+    return PolicyTable(
+        "default",
+        groups={
+            f"group-{number}": GroupTargets(WarmTargets(warm_ip=2, minimum_ip=number), 1)
+            for number in range(groups)
+        },
+    )
 
 
-def _ask(port: int, bundle: str, rate: int, seconds: int) -> None:
-    took_ms = sorted(asyncio.run(_asked(port, bundle, rate, rate * seconds)))
-    shown = {name: took_ms[int(len(took_ms) * share)] for name, share in _SHARES.items()}
-    figures = "  ".join(f"{name} {value:.2f} ms" for name, value in shown.items())
-    sys.stdout.write(f"{len(took_ms)} reviews at {rate} a second: {figures}\n")
+async def _until_searched(rooms: Rooms) -> None:
+    """Until lists are read and a search was made: what is done once is no part of the figures."""
+    while not rooms.searches:
+        await asyncio.sleep(0.1)
+        await rooms.decide()
 
 
-_SHARES = {"p50": 0.5, "p90": 0.9, "p99": 0.99, "p99.9": 0.999}
+async def _search(rooms: Rooms) -> None:
+    while True:
+        await rooms.decide()
 
 
-async def _asked(port: int, bundle: str, rate: int, count: int) -> list[float]:
-    url = f"https://127.0.0.1:{port}{PATH}"
-    trust = ssl.create_default_context(cadata=bundle)
-    env = {f"SETTING_{number}": "value" for number in range(30)}
-    body = json.dumps(review_of(aws_node_pod(env=entries(env)))).encode()
-    took_ms: list[float] = []
+async def _round(doing: str, asked: Asked) -> None:
+    ours, theirs = PROCESSES.Pipe()
+    client = PROCESSES.Process(target=_ask, args=(asked, theirs), daemon=True)
+    client.start()
+    for name, took_ms in zip(("webhook", "echo"), await asyncio.to_thread(ours.recv), strict=True):
+        took_ms.sort()
+        shown = [took_ms[int(len(took_ms) * share)] for share in SHARES.values()]
+        figures = " | ".join(f"{value:.2f} ms" for value in (*shown, took_ms[-1]))
+        late = sum(value > PROMISE_MS for value in took_ms) / len(took_ms)
+        load = os.getloadavg()[0]
+        _tell(f"| {doing} | {name} | {figures} | {late:.1%} | {load:.1f} of {os.cpu_count()} |")
+    await asyncio.to_thread(client.join)
 
-    async def ask(session: aiohttp.ClientSession) -> None:
-        started_s = time.perf_counter()
-        async with session.post(url, data=body, ssl=trust) as reply:
-            await reply.read()
-        reply.raise_for_status()
-        took_ms.append((time.perf_counter() - started_s) * 1e3)
 
-    async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as group:
-        first_s = time.perf_counter()
-        for number in range(count):
-            await asyncio.sleep(first_s + number / rate - time.perf_counter())
-            group.create_task(ask(session))
+def _counted(server: WebhookProcess) -> str:
+    counts = ((verdict, server.counts[verdict]) for verdict in Verdict)
+    return ", ".join(f"{count} {verdict}" for verdict, count in counts if count)
+
+
+def _tell(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def _ask(asked: Asked, told: Connection) -> None:
+    told.send(asyncio.run(_asked(asked)))
+
+
+async def _asked(asked: Asked) -> list[list[float]]:
+    trust = ssl.create_default_context(cadata=asked.bundle)
+    clients = [Client(HOST, port, trust) for port in asked.ports]
+    took_ms: list[list[float]] = [[] for _ in clients]
+    env = entries({f"SETTING_{number}": "value" for number in range(30)})
+    bodies = [
+        json.dumps(review_of(aws_node_pod(f"node-{number}", env=env))).encode()
+        for number in range(0, asked.nodes, max(1, asked.nodes // 500))
+    ]
+
+    async def ask(which: int, body: bytes, due_s: float) -> None:
+        answer = await clients[which].post(PATH, body)
+        took_ms[which].append((time.perf_counter() - due_s) * 1e3)
+        assert answer.startswith(b"{")  # noqa: S101
+
+    for client in clients:  # connections of the hours before
+        await asyncio.gather(*(client.post(PATH, bodies[0]) for _ in range(5)))
+    first_s = time.perf_counter() + 0.1
+    async with asyncio.TaskGroup() as group:
+        for number in range(asked.rate * asked.seconds):
+            for which in range(len(clients)):
+                due_s = first_s + (number + which / len(clients)) / asked.rate
+                await asyncio.sleep(due_s - time.perf_counter())
+                group.create_task(ask(which, bodies[number % len(bodies)], due_s))
+    for client in clients:
+        client.close()
     return took_ms
 
 

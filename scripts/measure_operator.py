@@ -22,6 +22,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -70,9 +71,8 @@ process_start_time_seconds 1
 class Cluster:
     """An API server with `nodes` nodes, whose objects are made as they are asked for."""
 
-    def __init__(self, nodes: int) -> None:
-        self._nodes = nodes
-        self._version = 1
+    def __init__(self, nodes: int, groups: int) -> None:
+        self._nodes, self._groups = nodes, groups
 
     async def get_bytes(
         self,
@@ -123,7 +123,7 @@ class Cluster:
     def _node(self, number: int) -> bytes:
         labels = {
             "node.kubernetes.io/instance-type": "r5.xlarge",
-            "eks.amazonaws.com/nodegroup": f"group-{number % 5}",
+            "eks.amazonaws.com/nodegroup": f"group-{number % self._groups}",
             "topology.kubernetes.io/zone": f"eu-west-1{'abc'[number % 3]}",
         }
         spec = {"providerID": f"aws:///a/i-{number:08}"}
@@ -229,14 +229,14 @@ class Account:
         )
 
 
-def day_before(nodes: int, now_s: float) -> Iterator[NodeTrace]:
+def day_before(nodes: int, now_s: float, groups: int) -> Iterator[NodeTrace]:
     """A day of demand of each node, at the pace at which it goes on."""
     draw = np.random.default_rng(0)
     for number in range(nodes):
         count = 2 * int(86_400 * CHURN_PER_S)
         times_s = np.sort(draw.uniform(now_s - 86_400, now_s, count))
         changes = np.tile(np.array([-1, 1], dtype=np.int8), count // 2)
-        group = f"group-{number % 5}"
+        group = f"group-{number % groups}"
         yield NodeTrace(
             f"node-{number}", group, now_s - 86_400, now_s, PODS_A_NODE, times_s, changes
         )
@@ -252,54 +252,87 @@ def load_the_rest() -> tuple[object, ...]:
     return handlers, client, boto3.session.Session(region_name="eu-west-1").client("ec2")
 
 
+class Rooms:
+    """The operator's own observer and decider, at work on a fleet of `nodes`.
+
+    With `search_always` no pass goes on from what the pass before it found.
+    """
+
+    def __init__(self, nodes: int, *, groups: int = 5, search_always: bool = False) -> None:
+        self._nodes, self._groups = nodes, groups
+        self._search_always = search_always
+        self._history = DemandHistory(window_s=86_400.0, started_at_s=time.time())
+        self._policy = IPPolicy("default")
+        self._decider = _decider()
+        self.observer = Observer(
+            Cluster(nodes, groups),
+            ObserveSettings(scrape_via="proxy"),
+            on_pod_event=self._remember,
+            questions=Account(),
+        )
+        self.searches = 0
+
+    async def start(self) -> None:
+        """Compile the replay, recall a day of demand, and begin to look."""
+        compile_kernel()
+        self._history.adopt(day_before(self._nodes, time.time(), self._groups))
+        await self.observer.start()
+        await self.observer.set_refs({REF})
+
+    async def stop(self) -> None:
+        """Look no more."""
+        await self.observer.stop()
+
+    def missing(self) -> tuple[str, ...]:
+        """What is not known yet."""
+        return self.observer.readiness(time.time()).reasons
+
+    async def decide(self) -> None:
+        """One pass, if all that it needs is known."""
+        now_s = time.time()
+        snapshot = self.observer.snapshot(REF, now_s)
+        if self.missing():
+            return
+        self._history.sync(snapshot.nodes, snapshot.pods_per_node, now_s)
+        self._history.trim(now_s)
+        traces = self._history.traces(now_s)
+        if self._search_always:
+            self._decider = _decider()
+        decide = partial(
+            self._decider.decide, self._policy, REF, snapshot, record=None, traces=traces
+        )
+        _, decision, _ = await call_off_loop(decide)
+        self.searches += decision.fleet is not None
+
+    def _remember(self, event: PodEvent) -> None:
+        self._history.record(event)
+
+
+def _decider() -> Decider:
+    return Decider(Limits(), Proofs(lambda *_: None), by_replay=True)
+
+
 async def measure(nodes: int) -> str:
     """A row of the table."""
     kept = load_the_rest()
-    compile_kernel()
-    started_s = time.time()
-    history = DemandHistory(window_s=86_400.0, started_at_s=started_s)
-    history.adopt(day_before(nodes, started_s))
-
-    def remember(event: PodEvent) -> None:
-        history.record(event)
-
-    settings = ObserveSettings(scrape_via="proxy")
-    observer = Observer(Cluster(nodes), settings, on_pod_event=remember, questions=Account())
-    decider, policy = (
-        Decider(Limits(), Proofs(lambda *_: None), by_replay=True),
-        IPPolicy("default"),
-    )
-
-    searched: list[bool] = []
+    rooms = Rooms(nodes)
 
     async def run_for(span_s: float) -> None:
         until_s = time.monotonic() + span_s
         while (left_s := until_s - time.monotonic()) > 0:
-            now_s = time.time()
-            snapshot = observer.snapshot(REF, now_s)
-            if observer.readiness(now_s).ready:
-                history.sync(snapshot.nodes, snapshot.pods_per_node, now_s)
-                history.trim(now_s)
-                traces = history.traces(now_s)
-                _, decision, _ = await call_off_loop(
-                    lambda snapshot=snapshot, traces=traces: decider.decide(
-                        policy, REF, snapshot, record=None, traces=traces
-                    )
-                )
-                searched.append(decision.fleet is not None)
+            await rooms.decide()
             await asyncio.sleep(min(INTERVAL_S, left_s))
 
-    await observer.start()
-    await observer.set_refs({REF})
+    await rooms.start()
     try:
         await run_for(MINUTE_S)
         first_s = time.process_time()
         await run_for(MINUTE_S)
         cpu_s = time.process_time() - first_s
-        reasons = observer.readiness(time.time()).reasons
+        reasons = rooms.missing()
     finally:
-        await observer.stop()
-    if reasons or not any(searched):
+        await rooms.stop()
+    if reasons or not rooms.searches:
         raise SystemExit(f"{nodes} nodes: nothing was decided: {'; '.join(reasons)}")
     del kept
     resident, peak = (_kib(name) / 1_024 for name in ("VmRSS", "VmHWM"))

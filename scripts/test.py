@@ -40,7 +40,7 @@ def has_tests(folder: Path) -> bool:
 
 def pytest(*arguments: str) -> int:
     """Run pytest on all cores."""
-    return run("-m", "pytest", "-q", "-n", WORKERS, *arguments)
+    return run("-m", "pytest", "-q", "-n", WORKERS, "--durations=10", *arguments)
 
 
 def run(*arguments: str) -> int:

@@ -56,7 +56,9 @@ async def _hold_policies(operator: Operator, settings: Settings, stop: asyncio.E
     """
     others = asyncio.all_tasks()
     memo = kopf.Memo(operator=operator, settings=settings)
-    tasks = await kopf.spawn_tasks(standalone=True, clusterwide=True, memo=memo)
+    # Said to nobody, as there are no peers; left to kopf, a user without a name ends the start.
+    identity: Any = "ippolicy-operator"
+    tasks = await kopf.spawn_tasks(standalone=True, clusterwide=True, identity=identity, memo=memo)
     _set_by_signals(stop)
     await kopf.run_tasks(tasks, ignored=others)
 

@@ -17,6 +17,7 @@ from ippolicy.act.checkpoints import CheckpointState, CheckpointTrouble
 from ippolicy.act.outcome import Outcome, OutcomeKind
 from ippolicy.act.rollout import RolloutPhase, RolloutState
 from ippolicy.api.status import Condition
+from ippolicy.decide.births.progress import GroupProgress, State
 from ippolicy.decide.types import Evidence, Prediction, Reason
 from ippolicy.facts import ChangePhase, Coverage, EnvEntry, SourceName, SourceState
 from views import (
@@ -153,6 +154,17 @@ def test_a_rollout_goes_on_when_the_daemon_set_is_gone() -> None:
 def test_a_finished_change_is_no_progress_any_more() -> None:
     view = a_view(record=a_record(a_change()))
     assert found(view, "Progressing").reason == "Idle"
+
+
+@pytest.mark.parametrize(("have", "status"), [(2, "False"), (1, "True")])
+def test_it_progresses_while_nodes_are_to_have_other_targets(have: int, status: str) -> None:
+    assert found(born(have), "Progressing").status == status
+
+
+def born(have: int) -> View:
+    """Two nodes, so many of which have the targets of their group."""
+    nodes = {**dict.fromkeys(State, 0), State.CURRENT: have, State.TEMPLATE: 2 - have}
+    return a_view(births=(GroupProgress("blue", 1, "group", nodes, 2),))
 
 
 def test_a_conflict_names_the_manager_and_the_key() -> None:

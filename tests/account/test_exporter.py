@@ -11,13 +11,15 @@ from prometheus_client.parser import text_string_to_metric_families
 import ippolicy
 from ippolicy.account import metrics
 from ippolicy.account.conditions import conditions
-from ippolicy.account.exporter import Exporter
+from ippolicy.account.exporter import Exporter, Lost
 from ippolicy.account.metric import Kind
 from ippolicy.account.view import View
 from ippolicy.act.checkpoints import CheckpointState
 from ippolicy.act.outcome import OutcomeKind
 from ippolicy.decide.births.progress import GroupProgress, State
+from ippolicy.decide.births.table import GroupTargets, PolicyTable, Stage, Trial
 from ippolicy.facts import EnvEntry, Ledger, PoolCounters, PoolFacts, SourceName, SourceState
+from ippolicy.ipamd import WarmTargets
 from views import (
     NOW_S,
     a_daemon_set,
@@ -57,6 +59,9 @@ def value(exporter: Exporter, name: str, **labels: str) -> float:
     return series(exporter)[name, frozenset(labels.items())]
 
 
+TRIED = GroupTargets(WarmTargets(warm_ip=2), 1)
+
+
 def a_busy_exporter() -> Exporter:
     """An exporter that serves every metric."""
     kept = CheckpointState(NOW_S - 60, 4_096)
@@ -69,6 +74,7 @@ def a_busy_exporter() -> Exporter:
         checkpoint=kept,
         ahead=a_dire_ahead(),
         births=(GroupProgress("blue", 1, "group", dict.fromkeys(State, 2)),),
+        table=PolicyTable("default", trials={"blue": Trial(TRIED, Stage.CANARY, 0.0, ("node-0",))}),
     )
     exporter = an_exporter(view)
     exporter.answered("Mutated", times=2)
@@ -83,6 +89,7 @@ def a_busy_exporter() -> Exporter:
     exporter.imported("default", 86_400.0)
     exporter.left_out("default", 1)
     exporter.posted("default", "ChangeStarted")
+    exporter.lost("default", Lost.REFUSED)
     exporter.called("ec2", "DescribeSubnets")
     exporter.failed("ec2", "DescribeSubnets", "Throttled")
     exporter.looped(0.2)
@@ -203,6 +210,7 @@ def test_a_policy_that_is_gone_leaves_nothing_behind() -> None:
     exporter.decided("default", "TargetsInPlace")
     exporter.acted("default", OutcomeKind.FAILED)
     exporter.posted("default", "WriteFailed")
+    exporter.lost("default", Lost.QUEUE_FULL)
     assert series(exporter) != rest
     exporter.forget("default")
     assert series(exporter) == rest

@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ippolicy.account.difference import changed, merge_patch, worth_writing
+from ippolicy.account.difference import (
+    changed,
+    either,
+    merge_patch,
+    patch_over_any,
+    worth_writing,
+)
 from ippolicy.account.status import MAX_BYTES, bounded, json_bytes, status_document
 from ippolicy.account.view import View
 from ippolicy.act.outcome import Outcome, OutcomeKind
@@ -434,6 +440,38 @@ def merged(target: Any, patch: Any) -> Any:
 def test_the_patch_makes_the_old_document_into_the_new(old: Any, new: Any) -> None:
     assert merged(old, merge_patch(old, new)) == new
     assert (merge_patch(old, new) == {}) is (old == new)
+
+
+def test_a_patch_over_either_of_two_documents_makes_the_new_of_both() -> None:
+    one, other = {"a": {"x": 1, "y": 2}, "b": 3}, {"a": {"x": 1, "z": 4}, "c": 5}
+    new = {"a": {"x": 1}, "d": {"e": 6}}
+    patch = patch_over_any(either(one, other), new)
+    assert patch == {"a": {"x": 1, "y": None, "z": None}, "b": None, "c": None, "d": {"e": 6}}
+    assert merged(one, patch) == merged(other, patch) == new
+
+
+_typed = st.fixed_dictionaries(
+    {},
+    optional={
+        "a": st.integers(),
+        "b": st.dictionaries(st.sampled_from("xyz"), st.integers()),
+        "c": st.fixed_dictionaries(
+            {}, optional={"d": st.dictionaries(st.sampled_from("xy"), _json)}
+        ),
+    },
+)
+"""Documents of one schema, as a status is: a field is an object in all of them or in none."""
+
+
+@settings(deadline=None)
+@given(_typed, _typed, _typed, _typed)
+def test_a_patch_over_any_document_makes_the_new_of_each_and_of_what_they_came_to(
+    first: Any, second: Any, third: Any, new: Any
+) -> None:
+    patch = patch_over_any(either(either(first, second), third), new)
+    then = merged(first, merge_patch(first, second))
+    for there in ({}, first, second, third, merged(then, merge_patch(first, third))):
+        assert merged(there, patch) == new
 
 
 @settings(deadline=None)

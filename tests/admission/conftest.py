@@ -9,7 +9,8 @@ import pytest
 
 from ippolicy.admission import WebhookServer
 from ippolicy.admission.certificates import Keyring, renewed
-from reviews import PLACES, tables
+from ippolicy.decide.births.table import PolicyTable
+from reviews import AWS_NODE, LEAN, PLACES
 
 
 @pytest.fixture
@@ -21,7 +22,10 @@ def ring() -> Keyring:
 @pytest.fixture
 async def server(ring: Keyring) -> AsyncIterator[WebhookServer]:
     """A server that knows of the group `batch` of node-1."""
-    server = WebhookServer(tables(), lambda _, node: PLACES.get(node), host="127.0.0.1", port=0)
-    await server.start(ring.serving)
+    server = WebhookServer(host="127.0.0.1", port=0)
+    server.answer_by({AWS_NODE: PolicyTable("default", groups={"batch": LEAN})})
+    server.place(AWS_NODE, PLACES)
+    server.present(ring.serving)
+    await server.start()
     yield server
     await server.stop()

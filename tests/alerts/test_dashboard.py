@@ -8,7 +8,15 @@ from typing import Any
 from alert_files import dashboard, names_in, panels
 
 UNITS = {"none", "s", "percentunit", "cpm", "bool"}
-ROWS = ["Cluster", "Subnets", "Targets and changes", "EC2 calls", "Delayed starts", "Operator"]
+ROWS = [
+    "Cluster",
+    "Subnets",
+    "Targets and changes",
+    "Targets by group",
+    "EC2 calls",
+    "Delayed starts",
+    "Operator",
+]
 
 
 def test_ids_and_titles_are_there_once() -> None:

@@ -32,6 +32,8 @@ EXPECTED = {
     "IPPolicyWarmPoolWasteHigh": "info",
     "IPPolicyTargetsDrifted": "warning",
     "IPPolicyRolledBack": "warning",
+    "IPPolicyTrialRefused": "warning",
+    "IPPolicyNodesBornWithout": "warning",
     "IPPolicyDegraded": "warning",
     "IPPolicyConflict": "warning",
     "IPPolicyOperatorStale": "warning",

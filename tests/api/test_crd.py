@@ -95,6 +95,13 @@ def test_only_what_may_be_left_out_altogether_has_no_default() -> None:
     }
 
 
+def test_of_a_bound_of_a_group_each_end_has_its_default_and_the_bound_none() -> None:
+    path = "spec.groups[].bounds.warmIPTarget"
+    assert "default" not in SPEC_NODES[path]
+    assert SPEC_NODES[f"{path}.min"]["default"] == 1
+    assert SPEC_NODES[f"{path}.max"]["default"] == 32
+
+
 def test_everything_that_cel_walks_is_bounded() -> None:
     for path, node in SPEC_NODES.items():
         if node["type"] == "string" and "enum" not in node:

@@ -10,7 +10,7 @@ import yaml
 
 from ippolicy.api import Goal, IPPolicy, Mode, Objective, problems
 from ippolicy.api.crd import custom_resource_definition
-from ippolicy.api.spec import GOAL_LIMITS
+from ippolicy.api.objective import GOAL_LIMITS
 
 GUIDE = (Path(__file__).parents[2] / "docs/user/policy.md").read_text()
 EXAMPLES = re.findall(r"```yaml\n(.*?)```", GUIDE, re.DOTALL)

@@ -51,6 +51,7 @@ def test_an_empty_spec_is_a_whole_policy_that_writes_nothing() -> None:
             "windows": [],
             "urgent": "Grow",
             "rollback": {"within": "15m"},
+            "restarts": {"canary": "2%", "atOnce": "5%", "most": 10},
         },
         "apply": {"method": "Auto", "takeOver": []},
         "onDelete": "Restore",

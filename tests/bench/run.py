@@ -1,12 +1,13 @@
 """The warm-pool bench: what our choices come to, beside every other setting and other rules.
 
     python tests/bench/run.py [--full] [--check] [--json FILE] [--plots FOLDER] [--write-docs]
-    python tests/bench/run.py --only forecasts [--check] [--write-docs]
+    python tests/bench/run.py --only forecasts|groups [--full] [--check] [--plots FOLDER]
+                              [--write-docs]
 
 The quick form takes three seeds and a few minutes, the full form (--full) twenty seeds and the
 better part of an hour. --check exits with 1 if a target is missed. --write-docs writes
-docs/benchmarks.md and its pictures; with --only forecasts, which takes a minute, just the section
-on them.
+docs/benchmarks.md and its pictures; with --only, just that section: forecasts take a minute, groups
+a minute or, in full, a quarter of an hour.
 """
 
 from __future__ import annotations
@@ -16,20 +17,24 @@ import json
 import multiprocessing
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
-from warmpool import fleets, pages, plots, terminal
+from warmpool import fleets, group_pages, pages, plots, terminal
 from warmpool.checks import Check, check_all
 from warmpool.families import FAMILIES
 from warmpool.fleets import FleetResult, SamplingResult
 from warmpool.forecasts import Figures, check_forecasts, foreseen
+from warmpool.group_checks import check_groups
+from warmpool.group_results import ClusterResult
+from warmpool.groups import run_cluster
 from warmpool.machine import this_machine
+from warmpool.mixes import BY_WORKLOAD, MIXES
 from warmpool.results import FamilyResult
 from warmpool.runs import run_seed
 
@@ -40,6 +45,9 @@ FLEETS = ((500, False), (1_000, False), (5_000, False), (5_000, True))
 """Nodes, and whether they are busy."""
 SAMPLED_NODES, QUICK_SAMPLINGS, FULL_SAMPLINGS = 100, 1, 5
 DOCS = Path(__file__).parents[2] / "docs"
+GROUPS_PICTURE = "bench-groups.svg"
+Subject = TypeVar("Subject")
+Run = TypeVar("Run")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,24 +58,24 @@ class Bench:
     fleets: Sequence[FleetResult]
     samplings: Sequence[SamplingResult]
     forecasts: Sequence[Figures]
+    clusters: Sequence[ClusterResult]
     checks: Sequence[Check]
 
     @property
     def all_checks(self) -> list[Check]:
-        """Those of the forecasts, too."""
-        return [*self.checks, *check_forecasts(self.forecasts)]
+        """Those of the sections, too."""
+        return [*self.checks, *check_groups(self.clusters), *check_forecasts(self.forecasts)]
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the bench; the exit status."""
     chosen = _parser().parse_args(arguments)
-    if chosen.only:
+    if chosen.only == "forecasts":
         return _told(only_forecasts(write_docs=chosen.write_docs), chosen)
     compile_kernel()  # so that every process only loads what is compiled
-    bench = run(
-        range(1, 1 + (FULL_SEEDS if chosen.full else QUICK_SEEDS)),
-        samplings=FULL_SAMPLINGS if chosen.full else QUICK_SAMPLINGS,
-    )
+    if chosen.only == "groups":
+        return _told(only_groups(chosen), chosen)
+    bench = run(full=chosen.full)
     write(bench, chosen)
     return _told(bench.all_checks, chosen)
 
@@ -77,25 +85,54 @@ def only_forecasts(*, write_docs: bool) -> Sequence[Check]:
     found = foreseen()
     _say(terminal.forecast_table(found))
     if write_docs:
-        page = DOCS / "benchmarks.md"
-        machine = this_machine(datetime.now(UTC), _cores())
-        page.write_text(pages.with_forecasts(page.read_text("utf-8"), found, machine), "utf-8")
+        _write_section(pages.forecast_section(found, this_machine(datetime.now(UTC), _cores())))
     return check_forecasts(found)
 
 
-def run(seeds: Sequence[int], *, samplings: int) -> Bench:
+def only_groups(chosen: argparse.Namespace) -> Sequence[Check]:
+    """Measure settings by group and nothing else, and have that section and picture written."""
+    found = _clusters(full=chosen.full)
+    if chosen.write_docs:
+        _write_section(pages.group_section(found, this_machine(datetime.now(UTC), _cores())))
+    for folder in _folders(chosen):
+        plots.draw_clusters(found, folder / GROUPS_PICTURE)
+    return check_groups(found)
+
+
+def run(*, full: bool) -> Bench:
     """Measure everything, and say it as it comes."""
     families = []
-    for result in run_families(list(FAMILIES), seeds):
+    for result in run_families(list(FAMILIES), _seeds(full=full)):
         families.append(result)
         _say(terminal.family_table(result))
     costs = [fleets.measure(nodes, busy=busy) for nodes, busy in FLEETS]
     _say(terminal.fleet_table(costs))
+    samplings = FULL_SAMPLINGS if full else QUICK_SAMPLINGS
     compared = [fleets.compare(SAMPLED_NODES, seed) for seed in range(1, 1 + samplings)]
     _say(terminal.sampling_table(compared))
+    clusters = _clusters(full=full)
     told = foreseen()
     _say(terminal.forecast_table(told))
-    return Bench(families, costs, compared, told, check_all(families, costs))
+    return Bench(families, costs, compared, told, clusters, check_all(families, costs))
+
+
+def _seeds(*, full: bool) -> Sequence[int]:
+    return range(1, 1 + (FULL_SEEDS if full else QUICK_SEEDS))
+
+
+def _clusters(*, full: bool) -> list[ClusterResult]:
+    """Settings by group, said as they come; the quick form has the first cluster alone."""
+    mixes = MIXES if full else (BY_WORKLOAD,)
+    found = []
+    for mix, runs in _by_seed(run_cluster, mixes, _seeds(full=full)):
+        found.append(ClusterResult(mix, runs))
+        _say(group_pages.cluster_table(found[-1]))
+    return found
+
+
+def _write_section(section: str) -> None:
+    page = DOCS / "benchmarks.md"
+    page.write_text(pages.with_section(page.read_text("utf-8"), section), "utf-8")
 
 
 def _told(checks: Sequence[Check], chosen: argparse.Namespace) -> int:
@@ -107,14 +144,22 @@ def _told(checks: Sequence[Check], chosen: argparse.Namespace) -> int:
 
 
 def run_families(families: Sequence[str], seeds: Sequence[int]) -> Iterator[FamilyResult]:
-    """Each family as soon as all its seeds are through, on all cores that this process may use."""
+    """Each family as soon as all its seeds are through."""
+    for family, runs in _by_seed(run_seed, families, seeds):
+        yield FamilyResult(family, runs)
+
+
+def _by_seed(
+    work: Callable[[Subject, int], Run], subjects: Sequence[Subject], seeds: Sequence[int]
+) -> Iterator[tuple[Subject, list[Run]]]:
+    """Each subject with its runs, one a seed, on all cores that this process may use."""
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(_cores(), mp_context=spawn) as pool:
         under_way = [
-            (family, [pool.submit(run_seed, family, seed) for seed in seeds]) for family in families
+            (subject, [pool.submit(work, subject, seed) for seed in seeds]) for subject in subjects
         ]
-        for family, runs in under_way:
-            yield FamilyResult(family, [one.result() for one in runs])
+        for subject, runs in under_way:
+            yield subject, [one.result() for one in runs]
 
 
 def data(bench: Bench) -> dict[str, Any]:
@@ -124,6 +169,7 @@ def data(bench: Bench) -> dict[str, Any]:
         "families": {result.family: result.data() for result in bench.families},
         "fleets": [asdict(fleet) for fleet in bench.fleets],
         "samplings": [asdict(sampling) for sampling in bench.samplings],
+        "clusters": {result.mix.name: result.data() for result in bench.clusters},
         "forecasts": [asdict(figures) for figures in bench.forecasts],
         "checks": [asdict(check) for check in bench.all_checks],
     }
@@ -133,7 +179,6 @@ def write(bench: Bench, chosen: argparse.Namespace) -> None:
     """Write what was asked for."""
     if chosen.json:
         chosen.json.write_text(json.dumps(data(bench), indent=1) + "\n", "utf-8")
-    folders = [chosen.plots] if chosen.plots else []
     if chosen.write_docs:
         machine = this_machine(datetime.now(UTC), _cores())
         text = pages.page(
@@ -142,20 +187,32 @@ def write(bench: Bench, chosen: argparse.Namespace) -> None:
             bench.samplings,
             bench.forecasts,
             bench.checks,
+            clusters=bench.clusters,
             machine=machine,
         )
         (DOCS / "benchmarks.md").write_text(text, "utf-8")
-        folders.append(DOCS / "images")
-    for folder in folders:
-        folder.mkdir(parents=True, exist_ok=True)
+    for folder in _folders(chosen):
         for result in bench.families:
             plots.draw(result, folder / f"bench-{result.family}.svg")
+        if bench.clusters:
+            plots.draw_clusters(bench.clusters, folder / GROUPS_PICTURE)
+
+
+def _folders(chosen: argparse.Namespace) -> list[Path]:
+    """Where pictures are wanted; they are made."""
+    folders = [chosen.plots] if chosen.plots else []
+    folders += [DOCS / "images"] if chosen.write_docs else []
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
+    return folders
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="bench", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--full", action="store_true", help=f"{FULL_SEEDS} seeds")
-    parser.add_argument("--only", choices=("forecasts",), help="that part and nothing else")
+    parser.add_argument(
+        "--only", choices=("forecasts", "groups"), help="that part and nothing else"
+    )
     parser.add_argument("--check", action="store_true", help="exit with 1 if a target is missed")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
     parser.add_argument("--plots", type=Path, metavar="FOLDER", help="write the pictures there")

@@ -136,7 +136,13 @@ def test_where_we_lose_is_found_and_written(tmp_path: Path) -> None:
     ):
         assert part in said
     page = pages.page(
-        [result], [], [], [], [checks.Check("a target", "found", met=False)], machine=MACHINE
+        [result],
+        [],
+        [],
+        [],
+        [checks.Check("a target", "found", met=False)],
+        clusters=[],
+        machine=MACHINE,
     )
     assert "a processor" in page
     assert "| a target | found | **missed** |" in page
@@ -145,7 +151,7 @@ def test_where_we_lose_is_found_and_written(tmp_path: Path) -> None:
 
 def test_all_figures_and_pictures_are_written_where_asked(tmp_path: Path) -> None:
     row = {DEFAULT_POLICY: (0.5, 23.0, 400.0)}
-    bench = run.Bench([made_up("steady", row, row)], [], [], [], [])
+    bench = run.Bench([made_up("steady", row, row)], [], [], [], [], [])
     asked = Namespace(json=tmp_path / "all.json", plots=tmp_path / "plots", write_docs=False)
     run.write(bench, asked)
     figures = json.loads((tmp_path / "all.json").read_text("utf-8"))
@@ -179,12 +185,15 @@ def test_forecasts_that_miss_are_said_so() -> None:
 def test_the_section_on_forecasts_is_written_anew_and_nothing_else() -> None:
     row = Figures("trend", 14.0, 10, 10, 0, 0.5, 0, 0)
     text = (run.DOCS / "benchmarks.md").read_text("utf-8")
-    page = pages.with_forecasts(text, [row], MACHINE)
+    section = pages.forecast_section([row], MACHINE)
+    page = pages.with_section(text, section)
     assert "| trend | 10 | 100.0% | 0 | 100.0% | 0.50 | 0 | - |" in page
-    assert pages.with_forecasts(page, [row], MACHINE) == page
+    assert pages.with_section(page, section) == page
     before, after = (one.split("## Forecasts\n") for one in (text, page))
     assert before[0] == after[0]
     assert before[1].partition("\n## ")[2] == after[1].partition("\n## ")[2]
+    with pytest.raises(ValueError, match="no section '## Forecasts'"):
+        pages.with_section("# Benchmarks\n", section)
 
 
 def test_the_grid_has_the_default_and_at_least_150_settings() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -120,6 +121,26 @@ def test_a_log_line_is_one_line(
         root.setLevel(level)
     assert expected in shown
     assert len(shown.splitlines()) == 1
+
+
+@pytest.mark.parametrize("on_a_terminal", [True, False])
+def test_log_lines_are_text_on_a_terminal_and_json_elsewhere(
+    on_a_terminal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import logging
+
+    class Stream(io.StringIO):
+        def isatty(self) -> bool:
+            return on_a_terminal
+
+    shown = Stream()
+    monkeypatch.setattr("sys.stderr", shown)
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", [])
+    monkeypatch.setattr(root, "level", root.level)
+    log.configure(level="info", style="auto")
+    root.handlers[0].emit(logging.makeLogRecord({"msg": "hello", "levelname": "INFO"}))
+    assert shown.getvalue().startswith("{") is not on_a_terminal
 
 
 def test_each_command_is_listed_with_its_own_words() -> None:

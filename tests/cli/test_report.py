@@ -15,7 +15,7 @@ from ippolicy.account.status import status_document
 from ippolicy.cli import cli
 from ippolicy.cli.report import as_text
 from ippolicy.errors import InvalidInput
-from ippolicy.facts import ChangeKind, ChangePhase, Ledger, Record
+from ippolicy.facts import ChangeKind, ChangePhase, Ledger, Record, Writer
 from ippolicy.offloop import call_off_loop
 from observe_servers import kubeconfig, serving
 from views import NOW_S, a_change, a_proven_change, a_record, a_view
@@ -59,6 +59,21 @@ def test_a_report_fits_a_terminal_and_tells_what_was_undone() -> None:
     assert f"undone: {HARM}" in text
     assert f"rollback: {HARM}" in text
     assert "the change is rolling" in text
+
+
+def test_changes_of_groups_name_their_group_and_what_was_refused() -> None:
+    group = {"writer": Writer.ADMISSION, "group": "eks-web-with-a-long-name-20260101"}
+    refused = a_proven_change(
+        phase=ChangePhase.SUPERSEDED, undone=HARM, id="c1", measured=(), **group
+    )
+    tried = a_change(ChangePhase.ROLLING, id="c2", group="batch")
+    through = a_change(id="c3", group="jobs")
+    shown = lines(Record("1b", "uid", {}, (), group_changes=(refused, tried, through)))
+    assert max(map(len, shown)) <= 80
+    text = " ".join(" ".join(shown).split())
+    assert f"group eks-web-with-a-long-name-20260101: undone: {HARM}" in text
+    assert "group batch: is tried by some" in text
+    assert "group jobs" in text
 
 
 def test_a_report_of_nothing_says_so() -> None:

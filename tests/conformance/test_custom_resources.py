@@ -296,4 +296,4 @@ def test_objects_go_with_their_definition(things: Things) -> None:
     things.create(size=1)
     root = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
     things.api.call("DELETE", f"{root}/things.{things.group}")
-    until(lambda: things.api.call("GET", things.collection).code == 404, within_s=20)
+    until(lambda: things.api.call("GET", things.collection).code == 404)

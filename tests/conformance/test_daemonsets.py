@@ -101,7 +101,7 @@ def settled(fleet: Fleet, count: int) -> Any:
 def start(fleet: Fleet, body: dict[str, Any], count: int) -> dict[str, Any]:
     reply = fleet.api.call("POST", fleet.api.path("daemonsets", group="apps"), body)
     assert reply.code == 201, reply.body
-    return dict(until(lambda: settled(fleet, count), within_s=20))
+    return dict(until(lambda: settled(fleet, count)))
 
 
 def test_one_pod_stands_on_each_matching_node(fleet: Fleet) -> None:
@@ -185,7 +185,7 @@ def test_a_rollout_goes_node_by_node(fleet: Fleet) -> None:
         fleet.kubelets()
         if settled(fleet, 3):
             break
-    status = until(lambda: settled(fleet, 3), within_s=20)
+    status = until(lambda: settled(fleet, 3))
     assert status["observedGeneration"] == 2
     pods = fleet.pods()
     assert not old & {pod["metadata"]["uid"] for pod in pods}
@@ -224,7 +224,7 @@ def test_on_delete_waits_for_the_pods_to_be_deleted(fleet: Fleet) -> None:
     assert "deletionTimestamp" not in pod["metadata"]
     assert fleet.status().get("updatedNumberScheduled", 0) == 0
     fleet.api.call("DELETE", fleet.api.path("pods", pod["metadata"]["name"]))
-    until(lambda: settled(fleet, 1), within_s=20)
+    until(lambda: settled(fleet, 1))
     (pod,) = fleet.pods()
     env = {entry["name"]: entry["value"] for entry in pod["spec"]["containers"][0]["env"]}
     assert env == {"A": "1", "B": "2"}
@@ -234,7 +234,7 @@ def test_each_template_is_kept_as_a_revision(fleet: Fleet) -> None:
     fleet.add("a")
     start(fleet, fleet.daemon_set(A="1"), 1)
     change = fleet.api.apply(fleet.path, env_patch(B="2"), "someone").body
-    until(lambda: settled(fleet, 1), within_s=20)
+    until(lambda: settled(fleet, 1))
     assert env_of(change) == {"A": "1", "B": "2"}
 
     def revisions() -> list[int]:
@@ -250,10 +250,10 @@ def test_pods_follow_the_nodes(fleet: Fleet) -> None:
     first, second = fleet.add("a"), fleet.add("b")
     start(fleet, fleet.daemon_set(), 2)
     third = fleet.add("c")
-    until(lambda: settled(fleet, 3), within_s=20)
+    until(lambda: settled(fleet, 3))
     label = {"metadata": {"labels": {"compute": "fargate"}}}
     fleet.api.call("PATCH", f"/api/v1/nodes/{second}", label, content_type=MERGE)
-    until(lambda: settled(fleet, 2) and fleet.bound(2), within_s=20)
+    until(lambda: settled(fleet, 2) and fleet.bound(2))
     assert {pod["spec"]["nodeName"] for pod in fleet.pods()} == {first, third}
 
 
@@ -270,7 +270,6 @@ def test_a_failed_pod_is_replaced(fleet: Fleet) -> None:
             and (pods := fleet.bound(1))
             and pods[0]["metadata"]["uid"] != pod["metadata"]["uid"]
         ),
-        within_s=20,
     )
 
 
@@ -283,7 +282,7 @@ def test_pods_go_with_their_daemon_set(fleet: Fleet) -> None:
         fleet.kubelets()
         return not fleet.pods()
 
-    until(gone, within_s=20)
+    until(gone)
 
 
 def test_orphaned_pods_stay(fleet: Fleet) -> None:

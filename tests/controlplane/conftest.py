@@ -46,8 +46,7 @@ def admin(plane: ControlPlane) -> Iterator[client.ApiClient]:
 def deployed(plane: ControlPlane) -> ControlPlane:
     """The control plane with everything applied that `kubectl apply -k deploy` applies."""
     plane.kubectl("apply", "--server-side", "-k", str(DEPLOY))
-    established = "--for=condition=Established"
-    plane.kubectl("wait", established, "--timeout=20s", "crd/ippolicies.ippolicy.dev")
+    plane.wait_for_resources()
     return plane
 
 

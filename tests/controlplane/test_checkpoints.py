@@ -83,7 +83,7 @@ def test_it_goes_with_its_policy_though_no_operator_runs(
 ) -> None:
     store.write(REF, [trace(1)], 1_800_000_000.0, owners=[policy])
     deployed.kubectl("delete", f"{PLURAL}.{GROUP}", policy.name)
-    until(lambda: store.read(REF) is None, within_s=90)  # it looks for new kinds each 30 s
+    until(lambda: store.read(REF) is None)  # it looks for new kinds each 30 s
 
 
 def test_the_rules_are_about_no_other_name(store: CheckpointStore, policy: IPPolicy) -> None:

@@ -19,7 +19,7 @@ from replicas import OUT_OF_OFFICE, Replica, Replicas, elected, two_operators
 from worlds import RECORD, SOON, changed, condition, small, targets
 
 FAILOVERS = int(os.environ.get("FAILOVERS", "12"))  # 50 take ten minutes
-DURATION_S = 3.0
+DURATION_S = 6.0
 DEFAULT_DURATION_S = 12.0
 LONGEST_GAP_S = 20.0
 POLL_S = 0.1
@@ -123,7 +123,7 @@ def live_through(sandbox: Sandbox, failovers: Failovers, story: str) -> None:
             failovers.look()
             return predicate()
 
-        sandbox.wait(holds, f"{what}: {story}", timeout_s=120.0)
+        sandbox.wait(holds, f"{what}: {story}")
 
     originals, before = targets(sandbox), sandbox.daemonset_generation()
     sandbox.apply_policy(SOON)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 from controlplane import ControlPlane
 from ippolicy.facts.daemonset import FIELD_MANAGER
 from ippolicy.sandbox.cluster import Layout, Sandbox
@@ -85,7 +83,6 @@ def live_through(sandbox: Sandbox, kills: Kills, story: str) -> None:
     sandbox.wait(sandbox.rolled_out, f"the rollout of the originals: {story}")
 
 
-@pytest.mark.timeout(600)
 def test_a_kill_in_each_part_ends_in_the_same_state(real_world: RealWorld) -> None:
     with real_world(STORY) as (sandbox, _):
         kills = Kills(sandbox)

@@ -18,15 +18,16 @@ from ippolicy.act.beside import StoredText, TextStore
 from ippolicy.act.outcome import OutcomeKind
 from ippolicy.act.requests import CallFailed
 from ippolicy.act.restarts import PodRestarts
-from ippolicy.admission import Tables, Verdict, WebhookServer
+from ippolicy.admission import Tables, Verdict, WebhookProcess
 from ippolicy.api import IPPolicy
-from ippolicy.decide.births.document import read_table
+from ippolicy.decide.births.document import read_table, write_table
 from ippolicy.decide.births.roll import Step
-from ippolicy.decide.births.table import PolicyTable, Stage
+from ippolicy.decide.births.table import PolicyTable, Refused, Stage
 from ippolicy.decide.decision import Inputs, decide
 from ippolicy.decide.types import Decision, Reason
 from ippolicy.decide.types import Verdict as Decided
-from ippolicy.engine.births import AGAIN_S, Births, LivePlaces, Webhook
+from ippolicy.engine.births import AGAIN_S, Births, Webhook
+from ippolicy.engine.places import LivePlaces
 from ippolicy.engine.policies import Standing
 from ippolicy.engine.webhook import WebhookKeeper
 from ippolicy.errors import ActError
@@ -115,13 +116,16 @@ class Rig:
 def made(store: FakeStore | None = None) -> Rig:
     store, keeper, now_s = store or FakeStore(), FakeKeeper(), [0.0]
     counts = dict.fromkeys(Verdict, 0)
-    server = SimpleNamespace(tables=Tables(), running=True, counts=counts)
+    tables = Tables()
+    server = SimpleNamespace(
+        tables=tables, answer_by=tables.replace, running=True, counts=counts, down_s=0.0
+    )
     exporter, restarts = Exporter(), FakeRestarts()
     webhook = Webhook(
         cast("TextStore", store),
-        cast("WebhookServer", server),
+        cast("WebhookProcess", server),
         cast("WebhookKeeper", keeper),
-        LivePlaces({"node-0": builders.node(0, labels={"pool": "b"})}.get),
+        LivePlaces(list, lambda *_: None),
         lambda: True,
         cast("PodRestarts", restarts),
     )
@@ -247,6 +251,26 @@ async def test_all_are_told_to_be_in_place_once_every_node_has_what_it_is_to_hav
     assert len({uid for _, uid in rig.restarts.deleted}) == len(rig.restarts.deleted) == 10
 
 
+async def test_where_what_was_tried_was_refused_not_all_is_told_to_be_in_place(
+    rig: Rig, inputs: Inputs, decision: Decision
+) -> None:
+    await step(rig, inputs, decision)
+    table = table_of(rig)
+    trial = table.trials["blue"]
+    until_s = inputs.now_s + 3_600.0
+    refused = Refused(
+        trial.targets, until_s, 1, trial.grounds.proof.basis, "DelayedStarts: 9 of 20"
+    )
+    former = rig.store.kept[REF]
+    text = write_table(PolicyTable("default", refused={"blue": (refused,)}))
+    rig.store.kept[REF] = replace(former, text=text, resource_version="2")
+    await rig.births.see([STANDING])
+    held = await step(rig, inputs, decision)
+    assert (held.verdict, held.reason) == (Decided.HOLD, Reason.BACKING_OFF)
+    assert "; blue: WARM_IP_TARGET=" in held.message
+    assert "did harm (DelayedStarts: 9 of 20)" in held.message
+
+
 async def test_another_operator_answers_by_the_same_table_and_goes_on_with_it(
     rig: Rig, inputs: Inputs, decision: Decision
 ) -> None:
@@ -304,6 +328,23 @@ async def test_what_is_no_table_is_written_anew(
     await rig.births.see([STANDING])
     assert table_of(rig) is None
     assert (await step(rig, inputs, decision)).verdict is Decided.CHANGE
+
+
+async def test_it_is_known_what_pods_are_born_with_once_it_was_read_and_understood(
+    rig: Rig, inputs: Inputs, decision: Decision
+) -> None:
+    rig.store.failing = CallFailed("no answer")
+    await rig.births.see([STANDING])
+    assert not rig.births.knows(REF)
+    rig.store.failing = None
+    await rig.births.see([STANDING])
+    assert rig.births.knows(REF)
+    assert rig.births.table(REF) is None
+    await step(rig, inputs, decision)
+    assert rig.births.table(REF) == table_of(rig)
+    rig.store.kept[REF] = StoredText("{}", "uid", "7")
+    await rig.births.see([STANDING])
+    assert not rig.births.knows(REF)
 
 
 async def test_originals_of_another_writer_are_put_back_first(
@@ -388,16 +429,12 @@ def test_without_a_webhook_the_fix_is_told(inputs: Inputs, decision: Decision) -
     assert "webhook.enabled=true" in held.message
 
 
+def test_a_webhook_whose_process_does_not_start_is_known_of(rig: Rig) -> None:
+    assert Births(None, Exporter()).down_s == 0
+    rig.server.down_s = 61.0
+    assert rig.births.down_s == 61
+
+
 def test_other_methods_are_let_be(rig: Rig, inputs: Inputs, decision: Decision) -> None:
     other = replace(inputs, policy=IPPolicy.from_raw(raw_policy()))
     assert rig.births.settle(other, decision, None) is decision
-
-
-async def test_a_node_is_of_the_users_group() -> None:
-    places = LivePlaces({"node-0": builders.node(0, labels={"pool": "b"})}.get)
-    groups = [{"name": "batch", "nodeSelector": {"pool": "b"}}]
-    policy = IPPolicy.from_raw(raw_policy(groups=groups))
-    assert places(REF, "node-1") is None
-    assert getattr(places(REF, "node-0"), "group", None) == "blue"
-    places.groups = {REF: policy.spec.groups}
-    assert getattr(places(REF, "node-0"), "group", None) == "batch"

@@ -10,7 +10,8 @@ import pytest
 
 from ippolicy.act.lease import LeaseState, LeaseStore
 from ippolicy.act.requests import CallFailed
-from ippolicy.engine.election import Election
+from ippolicy.engine import checkpoints
+from ippolicy.engine.election import LAST_WORD_S, Election
 from ippolicy.errors import FactsChanged
 from localapi import LocalAPI
 from virtual_loop import in_virtual_time
@@ -211,6 +212,26 @@ async def test_an_answer_that_never_comes_does_not_keep_it_from_hearing_that_it_
         await first.lost.wait()
     assert asyncio.get_running_loop().time() - in_office_s <= DURATION_S * 2 / 3
     await ended(running)
+
+
+@in_virtual_time
+async def test_an_answer_that_never_comes_does_not_keep_it_from_stopping() -> None:
+    first, running = candidate(Shelf(), "first")
+    await first.won.wait()
+    await ended(running)
+    began_s = asyncio.get_running_loop().time()
+
+    async def hang(_: object) -> None:
+        await asyncio.Event().wait()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ippolicy.engine.election.call_off_loop", hang)
+        await first.release()
+    assert asyncio.get_running_loop().time() - began_s <= LAST_WORD_S
+
+
+def test_the_last_words_of_a_stop_leave_it_time_to_end_within_five_seconds() -> None:
+    assert LAST_WORD_S + checkpoints.LAST_WORD_S <= 3.0
 
 
 @in_virtual_time

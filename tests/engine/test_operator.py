@@ -17,7 +17,8 @@ from kubernetes.client import ApiClient, CustomObjectsApi
 from engine_fakes import invalid_policy, raw_policy
 from ippolicy.api import GROUP, PLURAL, VERSION
 from ippolicy.engine import Operator
-from ippolicy.engine.operator import COMPILING, observe_settings
+from ippolicy.engine.births import Births
+from ippolicy.engine.operator import COMPILING, WEBHOOK_DOWN, observe_settings
 from ippolicy.errors import ClusterUnavailable, InvalidSetting
 from ippolicy.observe import ObserveSettings
 from ippolicy.settings import Settings, load
@@ -151,6 +152,16 @@ async def test_a_loop_that_stands_still_is_not_alive(
             operator.engine.last_pass_s = now_s - age_s
             assert (await get(operator, "/healthz"))[0] == alive
         assert (await get(operator, "/healthz"))[1].startswith("the loop made no pass for 1m4")
+
+
+async def test_a_webhook_that_cannot_be_started_again_is_not_alive(
+    kube_api: API, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(kube_api, monkeypatch) as operator:
+        for down_s, alive in ((59.0, 200), (61.0, 503)):
+            monkeypatch.setattr(Births, "down_s", down_s)
+            assert (await get(operator, "/healthz"))[0] == alive
+        assert (await get(operator, "/healthz"))[1] == f"{WEBHOOK_DOWN}\n"
 
 
 async def test_short_intervals_do_not_make_the_operator_impatient(

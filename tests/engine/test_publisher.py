@@ -13,10 +13,14 @@ from kubernetes.client import ApiClient, ApiException, CoreV1Api, CustomObjectsA
 from kubernetes.config import ConfigException
 
 from engine_fakes import raw_policy
+from fate import Fate, mortal_client
 from ippolicy.account.exporter import Exporter
 from ippolicy.account.view import View
+from ippolicy.account.words import timestamp
 from ippolicy.act.outcome import Outcome, OutcomeKind
 from ippolicy.api import GROUP, PLURAL, VERSION, IPPolicy
+from ippolicy.decide.trust import Cause, Ladder, Step, Trouble
+from ippolicy.decide.types import Decision, Reason
 from ippolicy.engine.publisher import Publisher
 from ippolicy.sandbox.kube import EmbeddedKube, Fault
 from ippolicy.sandbox.kube.requestlog import Request
@@ -40,6 +44,7 @@ class Told:
     """A policy on an API server, and a publisher of what is found about it."""
 
     def __init__(self, api: API) -> None:
+        self._api = api
         self.kube = api.kube
         client = api.client()
         self._custom, self._core = CustomObjectsApi(client), CoreV1Api(client)
@@ -48,6 +53,11 @@ class Told:
         self.name = f"told-{next(_NUMBERS)}"
         self.create()
         self.kube.requests.clear()
+
+    def lose_the_answer(self, number: int) -> None:
+        """The answer to one of its requests does not arrive; the request does."""
+        client = mortal_client(self._api.client(), Fate(number, "answer lost"))
+        self.publisher = Publisher(client, self.exporter, refresh_s=60.0, timeout_s=5.0)
 
     def create(self) -> None:
         raw = raw_policy(self.name)
@@ -94,6 +104,14 @@ class Told:
         items = self._core.list_namespaced_event("default").items
         return [event for event in items if event.involved_object.name == self.name]
 
+    def taken(self) -> list[tuple[str, float]]:
+        """Reason of each Event, and its first time after the first pass, as they arrived."""
+        made = self.kube.requests.find(verb="create", resource="events")
+        arrived = [request.body["metadata"]["name"] for request in made if request.code == 201]
+        events = {event.metadata.name: event for event in self.events()}
+        assert len(events) == len(arrived)
+        return [(events[n].reason, events[n].first_timestamp.timestamp() - NOW_S) for n in arrived]
+
     def reasons(self) -> list[str]:
         return sorted(event.reason for event in self.events())
 
@@ -109,6 +127,12 @@ class Told:
 @pytest.fixture
 def told(kube_api: API) -> Told:
     return Told(kube_api)
+
+
+def frozen(why: str) -> Decision:
+    """A decision that finds facts too old to write on."""
+    stale = Trouble(Step.FROZEN, Cause.FACTS_STALE, why, NOW_S)
+    return replace(a_decision(Reason.FROZEN), ladder=Ladder((stale,), well_once=True))
 
 
 def fail(told: Told, match: tuple[str, ...], **fault: Any) -> None:
@@ -221,6 +245,25 @@ async def test_after_a_failure_the_next_word_starts_from_what_the_cluster_shows(
     assert told.status()["inForce"] != []
 
 
+async def test_a_status_whose_answer_was_lost_leaves_nothing_behind(told: Told) -> None:
+    told.lose_the_answer(0)
+    await told.publish(told.view(decision=frozen("pods was last read 200 s ago")), {})
+    assert told.status()["ladder"]["step"] == "Frozen"
+    await told.publish(told.view(after_s=15), {})  # the watch does not show it yet
+    assert "ladder" not in told.status()
+    assert len(told.patches()) == 2
+    await told.publish(told.view(after_s=30), {})
+    assert len(told.patches()) == 2
+
+
+async def test_conditions_changed_when_it_was_found_and_not_when_it_was_taken(told: Told) -> None:
+    told.kube.faults.add(Fault(STATUS, status=503, times=2))
+    for after_s in (0, 15, 30):
+        await told.publish(told.view(after_s=after_s))
+    moments = {c["type"]: c["lastTransitionTime"] for c in told.status()["conditions"]}
+    assert set(moments.values()) == {timestamp(NOW_S)}
+
+
 async def test_an_object_made_anew_under_the_name_gets_its_whole_status(told: Told) -> None:
     await told.publish(told.view())
     whole = told.status()
@@ -322,12 +365,84 @@ async def test_an_event_that_is_not_taken_breaks_nothing(
     assert told.metric("api_errors_total", **errors) == 1
 
 
+async def test_an_event_that_is_refused_for_good_is_counted_and_not_repeated(told: Told) -> None:
+    fail(told, EVENT, status=403, message="events is forbidden")
+    await told.publish(told.view())
+    await told.publish(told.view(after_s=15))
+    assert told.reasons() == []
+    assert told.metric("events_lost_total", policy=told.name, cause="Refused") == 1
+    assert told.metric("events_total", policy=told.name, reason="RecommendationChanged") is None
+
+
+@pytest.mark.parametrize(
+    "fault", [{"status": 429}, {"status": 500}, {"status": 503}, {"drop_connection": True}]
+)
+async def test_an_event_that_the_server_was_away_for_comes_late_and_once_with_its_first_time(
+    told: Told, fault: dict[str, Any]
+) -> None:
+    fail(told, EVENT, **fault)
+    await told.publish(told.view())
+    assert told.reasons() == []
+    for after_s in (15, 30):
+        await told.publish(told.view(after_s=after_s))
+        assert told.taken() == [("RecommendationChanged", 0)]
+    assert told.metric("events_total", policy=told.name, reason="RecommendationChanged") == 1
+
+
+async def test_what_happens_in_an_outage_is_read_after_it_in_order_and_once(told: Told) -> None:
+    await told.publish(told.view())
+    told.kube.faults.add(*(Fault(match, drop_connection=True) for match in (STATUS, EVENT)))
+    shown: dict[str, Any] = {}  # the watch does not move meanwhile
+    for after_s in (15, 30, 45):
+        decided = frozen(f"pods was last read {after_s + 180} s ago")
+        await told.publish(told.view(after_s=after_s, decision=decided), shown)
+    await told.publish(told.view(after_s=60), shown)
+    told.kube.faults.clear()
+    assert told.taken() == [("RecommendationChanged", 0)]
+    await told.publish(told.view(after_s=75), shown)
+    assert told.taken() == [
+        ("RecommendationChanged", 0),
+        ("Degraded", 15),
+        ("LadderChanged", 15),
+        ("Recovered", 60),
+        ("LadderChanged", 60),
+    ]
+    messages = [event.message for event in told.events() if event.reason == "LadderChanged"]
+    assert "Frozen: pods was last read 195 s ago" in messages
+
+
+async def test_an_event_whose_answer_was_lost_is_there_once(told: Told) -> None:
+    told.lose_the_answer(1)
+    await told.publish(told.view())
+    for after_s in (15, 30):
+        await told.publish(told.view(after_s=after_s))
+        assert told.reasons() == ["RecommendationChanged"]
+    assert told.metric("events_total", policy=told.name, reason="RecommendationChanged") == 1
+    made = told.kube.requests.find(verb="create", resource="events")
+    assert [request.code for request in made] == [201, 409]
+
+
+async def test_another_conflict_than_that_it_is_there_is_a_refusal(told: Told) -> None:
+    fail(told, EVENT, status=409)
+    await told.publish(told.view())
+    assert told.reasons() == []
+    assert told.metric("events_lost_total", policy=told.name, cause="Refused") == 1
+
+
+async def test_events_of_a_policy_that_is_gone_are_dropped(told: Told) -> None:
+    fail(told, EVENT, status=503)
+    await told.publish(told.view())
+    told.publisher.forget(told.name)
+    await told.publish(told.view(after_s=15, decision=None, rival="older"))
+    assert told.reasons() == ["PolicyConflict"]
+
+
 async def test_what_is_kept_of_a_policy_is_forgotten_with_it(told: Told) -> None:
     await told.publish(told.view(decision=None, rival="older"))
     told.publisher.forget(told.name)
     assert told.name not in told.exporter.render().decode()
-    assert told.name not in told.publisher._written
-    await told.publish(told.view(decision=None, rival="older"))
+    assert told.name not in told.publisher._words
+    await told.publish(told.view(after_s=1, decision=None, rival="older"))
     assert told.reasons() == ["PolicyConflict", "PolicyConflict"]
 
 

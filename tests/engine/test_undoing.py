@@ -14,6 +14,10 @@ from aws_node import CNI_ENV, AwsNode, decision
 from engine_fakes import OTHER, REF, Rig, invalid_policy, raw_policy
 from ippolicy.act.outcome import Outcome, OutcomeKind
 from ippolicy.act.requests import CallFailed
+from ippolicy.api import IPPolicy
+from ippolicy.engine.election import Alone
+from ippolicy.engine.policies import Policies
+from ippolicy.engine.undoing import Undoing
 from ippolicy.errors import RecordUnreadable
 from ippolicy.facts import DaemonSetRef, Record
 from ippolicy.sandbox.kube import EmbeddedKube, Fault
@@ -334,3 +338,53 @@ async def test_nothing_is_undone_where_nothing_is_left_behind(
     assert rig.actor.undone == []
     assert rig.view().left_behind is None
     assert rig.view().decision is not None
+
+
+# Targets by node group
+
+
+class Withdrawn:
+    """Targets by group of policy default, and whether they were withdrawn."""
+
+    on = True
+    gone = False
+
+    def has(self, ref: DaemonSetRef) -> bool:
+        return not self.gone
+
+    def owner(self, ref: DaemonSetRef) -> str:
+        return "default"
+
+    async def withdraw(self, ref: DaemonSetRef) -> Outcome:
+        self.gone = True
+        return Outcome(RESTORED, "withdrawn")
+
+
+@pytest.mark.parametrize(
+    ("spec", "gone"),
+    [
+        ({"mode": "Apply", "apply": {"method": "DaemonSet"}}, True),
+        ({"mode": "Apply", "apply": {"method": "None"}}, True),
+        ({"mode": "Apply", "apply": {"method": "Admission"}}, False),
+        ({"mode": "Recommend", "apply": {"method": "None"}}, False),
+        ({"mode": "Off", "apply": {"method": "DaemonSet"}}, False),
+    ],
+    ids=str,
+)
+async def test_targets_by_group_go_with_their_method_unless_nothing_may_be_written(
+    spec: Mapping[str, Any], gone: bool
+) -> None:
+    births, policies = Withdrawn(), Policies()
+    undoing = Undoing(
+        policies,
+        actor=None,  # type: ignore[arg-type]
+        births=births,  # type: ignore[arg-type]
+        publisher=None,  # type: ignore[arg-type]
+        office=Alone(),
+        clock=lambda: START_S,
+        look=lambda *_: a_snapshot(),
+    )
+    policies.put(raw_policy("default", REF, **spec))
+    policy = IPPolicy.from_raw(policies.raw("default"))
+    await undoing.withdraw(policy, REF)
+    assert births.gone is gone

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import sys
+import urllib.request
+
 import pytest
 
+from ippolicy.api import FINALIZER
 from ippolicy.sandbox.cluster import Sandbox
 from ippolicy.sandbox.ec2 import OPERATOR
 from ippolicy.sandbox.fleet import MetricsFault
@@ -14,10 +19,22 @@ from worlds import (
     condition,
     create_daemon_set,
     delete_daemon_set,
+    held_rollout,
     set_env_from_field,
     targets,
     wait_until_applied,
 )
+
+AS_NOBODY = """
+import getpass
+
+def unknown():
+    raise KeyError("uid not found")
+
+getpass.getuser = unknown
+from ippolicy.cli import main
+main()
+"""
 
 
 def generation(sandbox: Sandbox) -> int:
@@ -39,7 +56,7 @@ def test_a_missing_daemon_set_is_named_until_the_policy_names_one(world: World) 
         sandbox.wait(lambda: set(targets(sandbox)) == before, "its originals")
         sandbox.wait(condition(sandbox, "Degraded", "True", missing), "the missing DaemonSet")
         sandbox.delete_policy()
-        sandbox.wait(lambda: sandbox.policy() is None, "the policy to go", timeout_s=20)
+        sandbox.wait(lambda: sandbox.policy() is None, "the policy to go")
 
 
 def test_of_two_policies_the_oldest_acts_and_the_other_says_so(world: World) -> None:
@@ -143,7 +160,31 @@ def test_a_missing_permission_is_named_and_the_rest_goes_on(world: World, action
         sandbox.wait(condition(sandbox, "Degraded", "True", f"ec2:{action}"), "the permission")
         wait_until_applied(sandbox)
         sandbox.ec2.faults.clear()
-        sandbox.wait(condition(sandbox, "Degraded", "False"), "recovery", timeout_s=90)
+        sandbox.wait(condition(sandbox, "Degraded", "False"), "recovery")
+
+
+def test_no_credential_or_account_id_is_in_log_status_or_metrics(world: World) -> None:
+    secret, token, account = "K7MDENGbPxRfiCY", "FwoGZXIvYXdzEBYaD", "111122223333"
+    settings = {
+        "IPPOLICY_LOG_LEVEL": "debug",
+        "AWS_SECRET_ACCESS_KEY": secret,
+        "AWS_SESSION_TOKEN": token,
+    }
+    refusal = f"User: arn:aws:sts::{account}:assumed-role/mine/1 is not authorized"
+    with world(operator_settings=settings) as sandbox:
+        sandbox.ec2.faults.fail(
+            "DescribeSubnets", code="UnauthorizedOperation", status=403, message=refusal
+        )
+        sandbox.operator.start()
+        sandbox.apply_policy(SOON)
+        sandbox.wait(condition(sandbox, "Degraded", "True", "ec2:DescribeSubnets"), "the refusal")
+        with urllib.request.urlopen(f"{sandbox.operator.url}/metrics", timeout=10) as answer:  # noqa: S310  (our own loopback URL)
+            metrics = answer.read().decode()
+        log = sandbox.operator.log.read_text()
+        told = json.dumps(sandbox.policy()), metrics, log
+        assert "ec2:DescribeSubnets" in log
+        for text in told:
+            assert not [one for one in (secret, token, account) if one in text]
 
 
 def test_without_aws_credentials_the_loop_goes_on(world: World) -> None:
@@ -171,29 +212,32 @@ def test_an_instance_type_that_ec2_does_not_know_is_named(world: World) -> None:
 
 
 def test_a_policy_changed_in_the_middle_of_a_rollout_waits_for_its_end(world: World) -> None:
-    with world(speed=3.0) as sandbox:
+    with world() as sandbox:
         before = generation(sandbox)
         sandbox.operator.start()
-        sandbox.apply_policy(SOON)
-        sandbox.wait(lambda: changed(sandbox), "the targets")
-        assert not sandbox.rolled_out()
-        sandbox.apply_policy({**SOON, "bounds": {"warmIPTarget": {"min": 5}}})
-        sandbox.wait(condition(sandbox, "Ready", "False", "RolloutInProgress"), "the wait")
-        assert targets(sandbox)["WARM_IP_TARGET"] == "1"
+        with held_rollout(sandbox):
+            sandbox.apply_policy(SOON)
+            sandbox.wait(lambda: changed(sandbox), "the targets")
+            assert not sandbox.rolled_out()
+            sandbox.apply_policy({**SOON, "bounds": {"warmIPTarget": {"min": 5}}})
+            sandbox.wait(condition(sandbox, "Ready", "False", "RolloutInProgress"), "the wait")
+            assert targets(sandbox)["WARM_IP_TARGET"] == "1"
         sandbox.wait(lambda: targets(sandbox)["WARM_IP_TARGET"] == "5", "the second change")
         wait_until_applied(sandbox)
         assert generation(sandbox) == before + 2
 
 
 def test_a_policy_deleted_in_the_middle_of_a_rollout_leaves_the_originals(world: World) -> None:
-    with world(speed=3.0) as sandbox:
+    with world() as sandbox:
         before = targets(sandbox)
         sandbox.operator.start()
-        sandbox.apply_policy(SOON)
-        sandbox.wait(lambda: changed(sandbox), "the targets")
-        sandbox.delete_policy()
-        sandbox.wait(lambda: sandbox.policy() is None, "the policy to go")
-        assert targets(sandbox) == before
+        with held_rollout(sandbox):
+            sandbox.apply_policy(SOON)
+            sandbox.wait(lambda: changed(sandbox), "the targets")
+            assert not sandbox.rolled_out()
+            sandbox.delete_policy()
+            sandbox.wait(lambda: sandbox.policy() is None, "the policy to go")
+            assert targets(sandbox) == before
         sandbox.wait(sandbox.rolled_out, "the rollout of the originals")
 
 
@@ -229,5 +273,18 @@ def test_a_daemon_set_that_is_gone_does_not_hold_up_the_deletion(world: World) -
         sandbox.apply_policy(SOON)
         wait_until_applied(sandbox)
         delete_daemon_set(sandbox)
+        sandbox.delete_policy()
+        sandbox.wait(lambda: sandbox.policy() is None, "the policy to go")
+
+
+def test_the_operator_runs_as_a_user_that_the_image_has_no_name_for(world: World) -> None:
+    with world(operator_command=(sys.executable, "-c", AS_NOBODY, "run")) as sandbox:
+        sandbox.operator.start()
+        sandbox.apply_policy({"mode": "Recommend"})
+
+        def is_held() -> bool:
+            return FINALIZER in (sandbox.policy() or {})["metadata"].get("finalizers", ())
+
+        sandbox.wait(is_held, "the finalizer of the policy")
         sandbox.delete_policy()
         sandbox.wait(lambda: sandbox.policy() is None, "the policy to go")

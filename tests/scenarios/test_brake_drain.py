@@ -9,8 +9,6 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
-import pytest
-
 from hurried import PATIENT, hurried
 from ippolicy.sandbox.cluster import Sandbox
 from ippolicy.sandbox.fleet import NodeSpec
@@ -80,7 +78,6 @@ def changes(sandbox: Sandbox) -> list[dict[str, Any]]:
     return found[::-1]
 
 
-@pytest.mark.timeout(300)  # sandbox time alone takes 70 s of it
 def test_with_the_brake_pods_start_twice_as_long_and_nothing_swings(world: World) -> None:
     operator = {"operator_settings": PATIENT, "operator_command": hurried(SPEED)}
     with world(nodes=0, speed=UNWATCHED_SPEED, **operator) as sandbox:

@@ -8,7 +8,16 @@ import pytest
 
 from ippolicy.sandbox import manifests
 from ippolicy.sandbox.cluster import Sandbox
-from worlds import AWS_NODE, SOON, World, changed, condition, targets, wait_until_applied
+from worlds import (
+    AWS_NODE,
+    SOON,
+    World,
+    changed,
+    condition,
+    held_rollout,
+    targets,
+    wait_until_applied,
+)
 
 W = "WARM_IP_TARGET"
 
@@ -22,6 +31,22 @@ def drift_events(sandbox: Sandbox) -> list[str]:
     """The messages of the Events on drift."""
     found = (e for e in sandbox.events("IPPolicy") if e["reason"] == "TargetsDrifted")
     return [event["message"] for event in found]
+
+
+def status(sandbox: Sandbox) -> dict[str, Any]:
+    """The policy's status."""
+    found: dict[str, Any] = (sandbox.policy() or {}).get("status") or {}
+    return found
+
+
+def newest_reason(sandbox: Sandbox) -> str:
+    """Why the newest change in the status was made."""
+    return str(status(sandbox)["changes"][0]["reason"])
+
+
+def kinds(sandbox: Sandbox) -> dict[str, list[str]]:
+    """Key -> kinds of those who own it, as the status has it."""
+    return {one["key"]: one["kinds"] for one in status(sandbox)["inForce"]}
 
 
 def apply_as(sandbox: Sandbox, manager: str, value: str) -> None:
@@ -47,10 +72,8 @@ def test_a_value_changed_by_hand_is_told_and_set_again(world: World) -> None:
         wait_until_applied(sandbox)
         (message,) = drift_events(sandbox)
         assert "WARM_IP_TARGET, set to 1, was changed to 9 by " in message
-        status = (sandbox.policy() or {})["status"]
-        assert status["changes"][0]["reason"] == "TargetsDrifted"
-        kinds = {one["key"]: one["kinds"] for one in status["inForce"]}
-        assert kinds[W] == ["Operator"]
+        sandbox.wait(lambda: newest_reason(sandbox) == "TargetsDrifted", "the change in status")
+        sandbox.wait(lambda: kinds(sandbox).get(W) == ["Operator"], "the owner in status")
 
         sandbox.delete_policy()
         sandbox.wait(lambda: sandbox.policy() is None, "the policy to go")
@@ -101,11 +124,12 @@ def test_a_rollout_that_is_too_fast_is_slowed_down_and_the_pace_put_back(world: 
         patch = {"spec": {"updateStrategy": {"rollingUpdate": {"maxUnavailable": "100%"}}}}
         sandbox.run(sandbox.client.patch(f"{manifests.DAEMON_SETS}/aws-node", patch))
         sandbox.operator.start()
-        sandbox.apply_policy(
-            acting(lowerMaxUnavailable=True) | {"objective": {"maxEC2CallsPerMinute": 10}}
-        )
-        sandbox.wait(lambda: changed(sandbox), "the targets")
-        assert max_unavailable(sandbox) == 1
+        with held_rollout(sandbox):
+            sandbox.apply_policy(
+                acting(lowerMaxUnavailable=True) | {"objective": {"maxEC2CallsPerMinute": 10}}
+            )
+            sandbox.wait(lambda: changed(sandbox), "the targets")
+            assert max_unavailable(sandbox) == 1
         wait_until_applied(sandbox)
         sandbox.wait(lambda: max_unavailable(sandbox) == "100%", "the pace to be put back")
         started = [

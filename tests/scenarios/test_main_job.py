@@ -6,12 +6,15 @@ import json
 import os
 import subprocess
 import sys
-import urllib.request
+from functools import partial
 
 import pytest
 
+from described import reads
+from ippolicy.sandbox.clock import PATIENCE_S
 from ippolicy.sandbox.cluster import Sandbox
 from ippolicy.sandbox.fleet import KubeRefused
+from served import page, value
 from worlds import (
     HELD_AFTER,
     HELD_BEFORE,
@@ -71,7 +74,7 @@ def by_hand(sandbox: Sandbox, *arguments: str) -> str:
         env={**os.environ, "KUBECONFIG": kubeconfig},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=True,
     ).stdout
 
@@ -97,25 +100,21 @@ def test_status_and_metrics_and_probes_tell_what_happened(world: World) -> None:
         sandbox.apply_policy(SOON)
         wait_until_applied(sandbox)
         sandbox.settle()
-        held = f'ippolicy_held_addresses{{policy="default"}} {HELD_AFTER}.0'
-        sandbox.wait(lambda: held in page(f"{sandbox.operator.url}/metrics"), "the held metric")
-        assert page(f"{sandbox.operator.url}/healthz") == "ok\n"
-        assert page(f"{sandbox.operator.url}/readyz") == "ok\n"
+        url = sandbox.operator.url
+        held = partial(value, url, "ippolicy_held_addresses")
+        sandbox.wait(lambda: held() == HELD_AFTER, "the held metric")
+        for probe in ("healthz", "readyz"):
+            assert page(f"{url}/{probe}") == (200, "ok\n")
         policy = sandbox.policy()
         assert policy is not None
         status = policy["status"]
         assert status["recommendation"]["text"] == "WARM_IP_TARGET=1 MINIMUM_IP_TARGET=4"
         assert [change["phase"] for change in status["changes"]] == ["Complete"]
         assert {subnet["usable"] for subnet in status["subnets"]} == {251}
+        sandbox.wait(reads(sandbox, "Normal ChangeComplete "), "the Event on its end")
         reasons = [event["reason"] for event in sandbox.events()]
         assert reasons.count("ChangeStarted") == 1
         assert reasons.count("ChangeComplete") == 1
-
-
-def page(url: str) -> str:
-    """The body of a page of the operator."""
-    with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310  (our own loopback URL)
-        return str(answer.read().decode())
 
 
 def test_recommend_and_a_pause_write_nothing(world: World) -> None:

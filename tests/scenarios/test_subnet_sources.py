@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import urllib.request
-
 from ippolicy.sandbox.cluster import Sandbox
+from served import page, values
 from worlds import World, condition
 
 TAGGED = {"mode": "Off", "subnets": {"selector": {"tags": {"team": "pods"}}}}
 LOOK_OFTEN = {"IPPOLICY_EC2_INTERFACES_INTERVAL": "1s", "IPPOLICY_EC2_CALLS_PER_MINUTE": "6000"}
 
 
-def page(sandbox: Sandbox, path: str) -> str:
-    """What the operator serves there."""
-    with urllib.request.urlopen(sandbox.operator.url + path, timeout=10) as answer:  # noqa: S310  (our own loopback URL)
-        text: str = answer.read().decode()
-    return text
-
-
 def series(sandbox: Sandbox, name: str) -> list[float]:
     """The values of a gauge, one for each subnet."""
-    lines = page(sandbox, "/metrics").splitlines()
-    return [float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(f"{name}{{")]
+    return values(sandbox.operator.url, name)
 
 
 def test_200_subnets_are_served_whole_and_shown_in_part_and_throttling_is_survived(
@@ -45,10 +36,10 @@ def test_200_subnets_are_served_whole_and_shown_in_part_and_throttling_is_surviv
 
         sandbox.ec2.faults.throttle("Describe*", burst=0, per_s=0)
         sandbox.wait(condition(sandbox, "Degraded", "True", "throttled"), "the throttling")
-        assert page(sandbox, "/healthz") == "ok\n"
+        assert page(f"{sandbox.operator.url}/healthz") == (200, "ok\n")
         assert len(series(sandbox, "ippolicy_subnet_unaccounted_addresses")) == 200
         sandbox.ec2.faults.clear()
-        sandbox.wait(fine, "recovery", timeout_s=90)
+        sandbox.wait(fine, "recovery")
 
         sandbox.apply_policy({"mode": "Off"})
         sandbox.wait(
@@ -64,4 +55,4 @@ def test_a_cluster_without_nodes_has_no_subnets_and_nothing_is_wrong(world: Worl
         sandbox.wait(condition(sandbox, "Degraded", "False", "AllSourcesAnswer"), "the first pass")
         assert (sandbox.policy() or {})["status"]["subnets"] == []
         assert series(sandbox, "ippolicy_subnet_free_addresses") == []
-        assert page(sandbox, "/healthz") == "ok\n"
+        assert page(f"{sandbox.operator.url}/healthz") == (200, "ok\n")

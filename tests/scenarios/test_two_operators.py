@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,17 +9,20 @@ from ippolicy.sandbox.cluster import POLICIES, Sandbox
 from replicas import OUT_OF_OFFICE, Replicas, elected, two_operators
 from worlds import RECORD, SOON, World, changed, condition, targets, wait_until_applied
 
-DURATION_S = 3.0
+DURATION_S = 6.0
+"""A leader that stands still for two thirds of it, as a busy machine may make it, has to go."""
+AT_ONCE_S, LONG_S = 20.0, 60.0
+"""What may come at once even there, and how long the expiry takes that is not waited for."""
 CHECKPOINT = "/api/v1/namespaces/kube-system/configmaps/ippolicy-checkpoint-aws-node"
 OURS = (f"{POLICIES}/default", RECORD, CHECKPOINT)
-# A loaded machine looks late: what counts is that it is not the expiry that is waited for.
-AT_ONCE_S = DURATION_S * 2 / 3
 
 
 @contextmanager
-def two(world: World, **settings: str) -> Iterator[tuple[Sandbox, Replicas]]:
+def two(
+    world: World, duration_s: float = DURATION_S, **settings: str
+) -> Iterator[tuple[Sandbox, Replicas]]:
     with (
-        world(operator_settings=elected(f"{DURATION_S:g}s") | settings) as sandbox,
+        world(operator_settings=elected(f"{duration_s:g}s") | settings) as sandbox,
         two_operators(sandbox) as replicas,
     ):
         yield sandbox, replicas
@@ -115,14 +117,12 @@ def test_a_leader_that_was_paused_and_goes_on_ends_and_writes_nothing(world: Wor
 
 
 def test_a_clean_stop_hands_over_at_once(world: World) -> None:
-    with two(world) as (sandbox, replicas):
+    with two(world, duration_s=LONG_S) as (sandbox, replicas):
         leader, _ = replicas.wait_for_leader()
         sandbox.wait(lambda: both_ready(replicas), "both to be ready")
         sandbox.apply_policy(SOON)
         sandbox.wait(lambda: changed(sandbox), "the targets")
-        began_s = time.monotonic()
         assert leader.process.stop() == 0
-        assert time.monotonic() - began_s < 5.0
         _, took_s = replicas.wait_for_leader(not_one=leader)
         assert took_s < AT_ONCE_S
         wait_until_applied(sandbox)

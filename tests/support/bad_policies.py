@@ -31,6 +31,10 @@ def _prometheus(**fields: Any) -> dict[str, Any]:
     return {"demand": {"prometheus": {"url": "https://prometheus:9090", **fields}}}
 
 
+def _group(**fields: Any) -> dict[str, Any]:
+    return {"groups": [{"name": "batch", "nodeSelector": {"pool": "batch"}, **fields}]}
+
+
 def resource(name: str, spec: Any) -> dict[str, Any]:
     """An IPPolicy object with this spec."""
     return {
@@ -120,6 +124,21 @@ BAD_POLICIES: tuple[BadPolicy, ...] = (
         "warm-ip-huge",
         {"bounds": {"warmIPTarget": {"max": 1025}}},
         ("spec.bounds.warmIPTarget.max", "less than or equal to 1024"),
+    ),
+    BadPolicy(
+        "group-bounds-min-above-max",
+        _group(bounds={"warmIPTarget": {"min": 5, "max": 2}}),
+        ("spec.groups[0].bounds.warmIPTarget", _ORDER),
+    ),
+    BadPolicy(
+        "group-bounds-trap",
+        _group(bounds={"warmIPTarget": {"min": 0}}),
+        ("spec.groups[0].bounds.warmIPTarget.min", "must be at least 1: with WARM_IP_TARGET=0"),
+    ),
+    BadPolicy(
+        "group-share",
+        _group(objective={"maxDelayedStarts": "101%"}),
+        ("spec.groups[0].objective.maxDelayedStarts", "must be a share from 0% to 100%"),
     ),
     BadPolicy(
         "bound-fraction",
@@ -378,4 +397,16 @@ GOOD_SPECS: dict[str, Any] = {
         },
         "onDelete": "Retain",
     },
+    "groups": {
+        "groups": [
+            {
+                "name": f"group-{number}",
+                "nodeSelector": {"pool": str(number)},
+                "objective": {"maxDelayedStarts": "0.1%", "maxEC2CallsPerMinute": 1},
+                "bounds": {"warmIPTarget": {"min": 1, "max": 1}, "minimumIPTarget": {"max": 0}},
+            }
+            for number in range(50)
+        ]
+    },
+    "group-of-defaults": _group(objective={"goal": "FastStart"}, bounds={}),
 }

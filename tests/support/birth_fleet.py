@@ -35,7 +35,13 @@ ENOUGH = Evidence(86_400.0, 10, 1_000, sufficient=True, message="a day")
 
 
 def advice(
-    group: str, targets: WarmTargets, nodes: int, *, held: int = HELD, present_meets: bool = True
+    group: str,
+    targets: WarmTargets,
+    nodes: int,
+    *,
+    held: int = HELD,
+    present_meets: bool = True,
+    present_sure: float | None = None,
 ) -> GroupAdvice:
     """`targets` are recommended to a group, whose nodes hold so much more under them or less."""
     then = targets.warm_ip + PODS
@@ -49,6 +55,7 @@ def advice(
         Prediction(then * nodes, targets.warm_ip * nodes, 2 * nodes),
         ENOUGH,
         present_meets=present_meets,
+        present_sure=present_sure,
     )
     return GroupAdvice(group, nodes, PODS * nodes, recommendation)
 
@@ -90,6 +97,7 @@ class Fleet:
     births: Counter[tuple[str, str]] = field(default_factory=Counter)
     restarts: Counter[tuple[str, str]] = field(default_factory=Counter)
     ran: dict[str, set[str]] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
     last: Rolled | None = None
     _made: int = 0
     _cohorts: Cohorts = field(default_factory=Cohorts)
@@ -115,6 +123,10 @@ class Fleet:
     def remove(self, name: str) -> None:
         """A node goes with all that is on it."""
         del self.nodes[name], self.pods[name]
+
+    def reborn(self, name: str) -> None:
+        """The aws-node of a node is made anew."""
+        self._bear(name)
 
     def want(self, group: str, warm: int, minimum: int = 0, **changes: object) -> None:
         """These targets are recommended to a group from now on."""
@@ -207,7 +219,7 @@ class Fleet:
         node = self.nodes[name]
         self._made += 1
         pod = Pod(f"uid-{self._made}", self.now_s)
-        found = self.table.find(NodePlace(node.group, node.instance_type, name))
+        found = self.table.find(NodePlace(node.group, node.instance_type), name)
         if found is not None and self.webhook:
             env = {k: v for k, v in found.targets.env.items() if v is not None}
             pod.digest, pod.env = found.targets.digest, {**pod.env, **env}
@@ -238,7 +250,9 @@ class Fleet:
     def _inputs(self) -> Inputs:
         traces: Sequence[object] = ()
         return Inputs(
-            policy=builders.policy({"apply": {"method": "Admission"}, **self.spec}),
+            policy=builders.policy(
+                {"apply": {"method": "Admission"}, **self.spec}, annotations=self.annotations
+            ),
             snapshot=self.snapshot(),
             traces=list(traces),  # type: ignore[arg-type]
             record=None,

@@ -157,7 +157,8 @@ class Place:
     def restarts(self) -> dict[tuple[str, str], list[str]]:
         """Node and the digest that it was restarted for -> the uids that were deleted for it.
 
-        Each delete that the API server took was by uid, and the table had said so before.
+        Each delete that the API server took was by uid, and the table had said so before; with no
+        table any more, pods go back to the template.
         """
         found: dict[tuple[str, str], list[str]] = defaultdict(list)
         for event in self.plane.audit_events():
@@ -166,7 +167,7 @@ class Place:
             uid = event.body.get("preconditions", {}).get("uid")
             assert uid is not None, f"pod {event.name} was deleted whoever it was"
             if event.code == 200:
-                key = self.registry.born[uid].node, self.registry.wanted[uid]
+                key = self.registry.born[uid].node, self.registry.wanted.get(uid, TEMPLATE)
                 found[key] += [uid] if uid not in found[key] else []
         return found
 
@@ -174,7 +175,7 @@ class Place:
         """Whether the successor of a pod was born with other targets than it was to have."""
         pods = self.registry.births_on(node)
         index = next(number for number, one in enumerate(pods) if one.uid == uid)
-        return pods[index + 1].digest != self.registry.wanted[uid]
+        return pods[index + 1].digest != self.registry.wanted.get(uid, TEMPLATE)
 
 
 @contextmanager

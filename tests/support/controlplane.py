@@ -11,6 +11,7 @@ judge nodes by their heartbeats do not run, and nodes are not tainted at birth.
 
 from __future__ import annotations
 
+import base64
 import http
 import http.client
 import json
@@ -31,10 +32,10 @@ from kubernetes import client, config
 from controlplane_assets import assets_dir
 from controlplane_audit import AUDIT_POLICY, AuditEvent, read_audit_log
 from controlplane_process import ControlPlaneError, Process, free_port, wait_until
+from ippolicy.sandbox.clock import PATIENCE_S
 
 __all__ = ["AuditEvent", "ControlPlane", "ControlPlaneError"]
 
-START_S = 60.0
 
 CONTROLLERS = (
     "clusterrole-aggregation-controller",
@@ -93,7 +94,7 @@ class ControlPlane:
                 "the default service account",
                 self._has_default_service_account,
                 processes=self._running(),
-                timeout_s=START_S,
+                timeout_s=PATIENCE_S,
             )
         except BaseException:
             self.stop()
@@ -126,7 +127,7 @@ class ControlPlane:
             "the API server's /readyz",
             self._api_server_is_ready,
             processes=self._running(),
-            timeout_s=START_S,
+            timeout_s=PATIENCE_S,
         )
 
     def client(self, kubeconfig: Path | None = None) -> client.ApiClient:
@@ -165,6 +166,15 @@ class ControlPlane:
             raise ControlPlaneError(f"kubectl {' '.join(arguments)}: {done.stderr.strip()}")
         return done.stdout
 
+    def wait_for_resources(self) -> None:
+        """Return once all custom resources are served; kubectl fails on those defined just now."""
+        wait_until(
+            "the custom resources",
+            self._has_all_resources,
+            processes=self._running(),
+            timeout_s=PATIENCE_S,
+        )
+
     def audit_events(self) -> list[AuditEvent]:
         """Every request answered so far, in the order of the audit log."""
         return read_audit_log(self._audit_log)
@@ -191,8 +201,10 @@ class ControlPlane:
         (self.folder / "audit-policy.yaml").write_text(json.dumps(AUDIT_POLICY))
 
     def _write_kubeconfig(self, name: str, token: str) -> Path:
+        """A kubeconfig that is whole in itself, so that it can be read in an image, too."""
         path = self.folder / f"{name}.kubeconfig"
-        cluster = {"server": self.url, "certificate-authority": str(self._ca)}
+        authority = base64.b64encode(self._ca.read_bytes()).decode()
+        cluster = {"server": self.url, "certificate-authority-data": authority}
         context = {"cluster": "test", "user": name, "namespace": "default"}
         content = {
             "apiVersion": "v1",
@@ -227,6 +239,12 @@ class ControlPlane:
         with self.client() as admin:
             accounts = client.CoreV1Api(admin).list_namespaced_service_account("default")
         return bool(accounts.items)
+
+    def _has_all_resources(self) -> bool:
+        with self.client() as admin:
+            listed = client.ApiextensionsV1Api(admin).list_custom_resource_definition().items
+        states = [(crd.status and crd.status.conditions) or () for crd in listed]
+        return all(("Established", "True") in [(c.type, c.status) for c in one] for one in states)
 
     def _etcd_arguments(self) -> list[str]:
         peer = f"http://127.0.0.1:{free_port()}"

@@ -143,11 +143,17 @@ class FakeActor:
         self.carried_out.append(what)
         return self.outcome
 
-    def note(self, ref: DaemonSetRef, change: Callable[[Record], Record]) -> Record | None:
+    def note(
+        self,
+        ref: DaemonSetRef,
+        change: Callable[[Record], Record],
+        *,
+        first: Record | None = None,
+    ) -> Record | None:
         if ref in self.failing:
             raise self.failing[ref]
-        if ref in self.records:
-            self.records[ref] = change(self.records[ref])
+        if (before := self.records.get(ref, first)) is not None:
+            self.records[ref] = change(before)
         return self.records.get(ref)
 
     def restore(self, ref: DaemonSetRef) -> Outcome:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 
+from ippolicy.sandbox.clock import SandboxClock
 from ippolicy.sandbox.operator import COMMAND
 
 _HURRY = """
@@ -15,7 +16,7 @@ import asyncio, time
 def hurry(began_s, since_s, speed, elapsed=time.monotonic, nap=asyncio.sleep):
     time.time = lambda: began_s + (elapsed() - since_s) * speed
     asyncio.sleep = lambda delay, result=None: nap(delay and max(0.02, delay / speed), result)
-hurry(time.time(), time.monotonic(), %r)
+hurry(%s, %s, %r)
 """
 _JUMPS = """
 import signal
@@ -50,7 +51,12 @@ PATIENT = {
 
 def hurried(speed: float) -> tuple[str, ...]:
     """The command of such an operator, for `Layout.operator_command`."""
-    return _after(_HURRY % speed)
+    return _after(_from_now(speed))
+
+
+def in_step(clock: SandboxClock) -> tuple[str, ...]:
+    """One whose wall clock shows what `clock` does, for as long as that keeps its present speed."""
+    return _after(_HURRY % (clock.now(), time.monotonic(), clock.speed))
 
 
 def reckoning(speed: float, *, older_s: float = 0.0) -> tuple[str, ...]:
@@ -64,7 +70,11 @@ def reckoning(speed: float, *, older_s: float = 0.0) -> tuple[str, ...]:
 
 def jumping(speed: float, by_s: float) -> tuple[str, ...]:
     """One whose own clock goes `by_s` ahead at SIGUSR1, and back at SIGUSR2."""
-    return _after(_HURRY % speed + _JUMPS % by_s)
+    return _after(_from_now(speed) + _JUMPS % by_s)
+
+
+def _from_now(speed: float) -> str:
+    return _HURRY % ("time.time()", "time.monotonic()", speed)
 
 
 def _after(first: str) -> tuple[str, ...]:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Mapping
 from ippolicy.facts.daemonset import FIELD_MANAGER
 from ippolicy.sandbox.cluster import Sandbox
 
-LATEST_S = 90.0  # a write that nobody knows the end of is left alone for 15 s after each kill
 PRECISELY_S = 0.1  # a moment so near is waited for: polls are coarser than what is to be hit
 
 
@@ -47,7 +46,7 @@ class Kills:
                 self._kill(what)
             return predicate()
 
-        self._sandbox.wait(holds, what, timeout_s=LATEST_S)
+        self._sandbox.wait(holds, what)
         if self.done.total() == before:
             self.took_s[what] = time.monotonic() - began_s
 

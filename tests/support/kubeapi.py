@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 import urllib3
 from kubernetes import client, config
 
+from ippolicy.sandbox.clock import PATIENCE_S
 from ippolicy.sandbox.kube import EmbeddedKube
 
 APPLY = "application/apply-patch+yaml"
@@ -142,7 +143,7 @@ def fresh_namespace(kubeconfig: Path) -> Iterator[KubeAPI]:
         api.call("DELETE", f"/api/v1/namespaces/{api.namespace}")
 
 
-def until(condition: Callable[[], Any], *, within_s: float = 10.0) -> Any:
+def until(condition: Callable[[], Any], *, within_s: float = PATIENCE_S) -> Any:
     """The first true value of a condition; fails where it stays false for too long."""
     end = time.monotonic() + within_s
     while time.monotonic() < end:

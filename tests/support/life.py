@@ -233,7 +233,7 @@ class Life:
         """The last decision rests on nothing but its inputs."""
         kept = self.rig.engine.bundles._last.get("default")
         if kept is not None:
-            inputs, decision = kept
+            inputs, decision, _ = kept
             assert differing(decision, decide(inputs)) == []
 
     def _has_gone(self, before: Mapping[str, str | None], *, retain: bool) -> None:

@@ -23,6 +23,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from random import SystemRandom
 from typing import Any, Self
 
 from kubernetes import client
@@ -83,9 +84,8 @@ class PodRunner:
         self._environment = environment
         self._nodes = nodes
         self._api = client.CoreV1Api(plane.client())
-        self._addresses = (
-            f"127.9.{third}.{last}" for third in range(256) for last in range(1, 255)
-        )
+        block = SystemRandom().randrange(256)  # another runner may be at work
+        self._addresses = (f"127.9.{block}.{last}" for last in range(1, 255))
         self._pods: dict[str, _Pod] = {}
         self._threads: list[threading.Thread] = []
         self._accounts: dict[tuple[str, str], str] = {}

@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
 
+from ippolicy.sandbox.clock import PATIENCE_S
 from scraped import History, openmetrics
 from tools import tool
 
-READY_WITHIN_S = 30.0
 PART_S = 86_400.0  # promtool reads its whole input again for each block of two hours
 
 
@@ -58,7 +58,7 @@ def prometheus(folder: Path, *flags: str, config: str = "") -> Iterator[str]:
 
 
 def _wait_until_ready(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
-    end_s = time.monotonic() + READY_WITHIN_S
+    end_s = time.monotonic() + PATIENCE_S
     while time.monotonic() < end_s:
         assert server.poll() is None, f"Prometheus ended: {log.read_text()[-2000:]}"
         if _ready(address):

@@ -18,13 +18,16 @@ Address = tuple[str, int]
 class Relay:
     """Passes bytes on to whichever of some servers is there, from a loopback address of its own.
 
-    Use it in `async with`. `cut` ends every connection and lets none through until `mend`.
+    Use it in `async with`. `cut` ends every connection and lets none through, and `hold` keeps all
+    and passes nothing on, until `mend`.
     """
 
     def __init__(self, *servers: Address, at: Address = ("127.0.0.1", 0)) -> None:
         self._servers, self._at = servers, at
         self._passing: set[asyncio.Task[None]] = set()
         self._open = True
+        self._flows = asyncio.Event()
+        self._flows.set()
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._pass_on, *self._at)
@@ -53,9 +56,14 @@ class Relay:
             task.cancel()
         await asyncio.gather(*passing, return_exceptions=True)
 
+    async def hold(self) -> None:
+        """The server answers nothing from now on."""
+        self._flows.clear()
+
     async def mend(self) -> None:
         """The servers are back."""
         self._open = True
+        self._flows.set()
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -72,8 +80,8 @@ class Relay:
     async def _both_ways(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         from_server, to_server = await self._reached()
         ways = [
-            asyncio.ensure_future(_pour(reader, to_server)),
-            asyncio.ensure_future(_pour(from_server, writer)),
+            asyncio.ensure_future(self._pour(reader, to_server)),
+            asyncio.ensure_future(self._pour(from_server, writer)),
         ]
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
@@ -90,6 +98,12 @@ class Relay:
                 return await asyncio.open_connection(*server)
         return await asyncio.open_connection(*last)
 
+    async def _pour(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while some := await reader.read(65_536):
+            await self._flows.wait()
+            writer.write(some)
+            await writer.drain()
+
 
 class ApiRelay(Relay):
     """A way to the API server that a kubeconfig names."""
@@ -104,9 +118,3 @@ class ApiRelay(Relay):
         """Write the kubeconfig of a client that takes this way."""
         self._config["clusters"][0]["cluster"]["server"] = f"{self._scheme}://127.0.0.1:{self.port}"
         path.write_text(yaml.safe_dump(self._config))
-
-
-async def _pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while some := await reader.read(65_536):
-        writer.write(some)
-        await writer.drain()

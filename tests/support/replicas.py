@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import signal
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from ippolicy.cli import FAILED
+from ippolicy.sandbox.clock import PATIENCE_S
 from ippolicy.sandbox.cluster import Sandbox
 from ippolicy.sandbox.operator import OperatorProcess
+from served import page
 
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/ippolicy-operator"
 OUT_OF_OFFICE = FAILED
@@ -54,9 +54,9 @@ class Replica:
         """Let it go on."""
         self.process.send(signal.SIGCONT)
 
-    def exit_code(self, within_s: float = 10.0) -> int | None:
+    def exit_code(self) -> int | None:
         """What it ends with, of itself."""
-        deadline_s = time.monotonic() + within_s
+        deadline_s = time.monotonic() + PATIENCE_S
         while self.process.running:
             assert time.monotonic() < deadline_s, f"{self.name} goes on, out of office"
             time.sleep(0.02)
@@ -64,14 +64,7 @@ class Replica:
 
     def answers(self, path: str) -> tuple[int, str]:
         """Status and text of a probe or of the metrics; (0, "") where nobody answers."""
-        url = f"{self.process.url}{path}"
-        try:
-            with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310  (our own loopback URL)
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            return error.code, error.read().decode()
-        except OSError:
-            return 0, ""
+        return page(f"{self.process.url}{path}")
 
 
 class Replicas:

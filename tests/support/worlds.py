@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from ippolicy.sandbox import manifests
 from ippolicy.sandbox.cluster import Layout, Sandbox
+from ippolicy.sandbox.ec2 import AWS_NODE as AWS_NODE_CALLER
 
 AWS_NODE = f"{manifests.DAEMON_SETS}/aws-node"
 RECORD = "/api/v1/namespaces/kube-system/configmaps/ippolicy-record-aws-node"
 
 OFTEN = {
     "IPPOLICY_INTERVAL": "300ms",
-    "IPPOLICY_SCRAPE_INTERVAL": "1s",
-    "IPPOLICY_SCRAPE_TIMEOUT": "500ms",
+    "IPPOLICY_SCRAPE_INTERVAL": "2s",
+    "IPPOLICY_SCRAPE_TIMEOUT": "2s",
     "IPPOLICY_EC2_SUBNETS_INTERVAL": "2s",
     "IPPOLICY_EC2_INSTANCES_INTERVAL": "2s",
     "IPPOLICY_STATUS_INTERVAL": "1s",
@@ -66,6 +67,14 @@ def wait_until_applied(sandbox: Sandbox) -> None:
     sandbox.wait(sandbox.rolled_out, "the rollout")
     sandbox.wait(condition(sandbox, "Applied", "True"), "condition Applied")
     sandbox.wait(condition(sandbox, "Progressing", "False"), "the end of the rollout in status")
+
+
+@contextmanager
+def held_rollout(sandbox: Sandbox) -> Iterator[None]:
+    """No aws-node that starts meanwhile comes up, so that a rollout lasts until it is let go on."""
+    sandbox.ec2.faults.fail("DescribeNetworkInterfaces", caller=AWS_NODE_CALLER)
+    yield
+    sandbox.ec2.faults.clear()
 
 
 def set_env_from_field(sandbox: Sandbox, key: str, field_path: str) -> None:

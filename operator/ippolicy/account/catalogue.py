@@ -150,6 +150,16 @@ _PROGRESSING = (
         "AtBirth",
         (DECISION_REASONS[Reason.AT_BIRTH].when, DECISION_REASONS[Reason.AT_BIRTH].todo),
     ),
+    _row(
+        "Progressing",
+        "True",
+        "TrialUnderWay",
+        (
+            "Some nodes of a group try new targets, and are held against the others of it before"
+            " more follow.",
+            "Wait; status.groups[].births.trial says who tries what.",
+        ),
+    ),
     _row("Progressing", "True", "RolloutStuck", _STUCK),
     _row("Progressing", "True", "RolloutBlocked", _BLOCKED),
     _row("Progressing", "True", "RolloutUnhealthy", _UNHEALTHY),

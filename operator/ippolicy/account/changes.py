@@ -21,13 +21,16 @@ from ippolicy.facts import Change, ChangeKind, ChangePhase, Forecast, Measured, 
 
 MAX_CHANGES = 20
 _VALUE_LENGTH = 40
+_NAME_LENGTH = 63
+_ID_LENGTH = 90
 _TEXT_LENGTH = 300
 _REJECTED_LENGTH = 120
 
 
 def change_statuses(view: View) -> tuple[ChangeStatus, ...]:
-    """The last changes, newest first."""
-    changes = list(view.record.changes) if view.record is not None else []
+    """The last changes, of the DaemonSet and of groups, newest first."""
+    record = view.record
+    changes = [*record.changes, *record.group_changes] if record is not None else []
     newest = view.last_change
     if newest is not None:
         changes = [*(change for change in changes if change.id != newest.id), newest]
@@ -117,7 +120,8 @@ def change_rows(view: View) -> Iterator[tuple[Metric, tuple[str, ...], float]]:
 def _change(change: Change) -> ChangeStatus:
     took_s = None if change.completed_at_s is None else change.completed_at_s - change.intended_at_s
     return ChangeStatus(
-        id=one_line(change.id, _VALUE_LENGTH),
+        id=one_line(change.id, _ID_LENGTH),
+        group=one_line(change.group, _NAME_LENGTH) or None,
         kind=change.kind.value,
         time=timestamp(change.intended_at_s),
         phase=change.phase.value,

@@ -26,7 +26,8 @@ CONDITION_TYPES = (
     ),
     ConditionType(
         "RolledBack",
-        "A change did harm and was undone; until another one has come through well.",
+        "A change did harm and was undone; until another one has come through well, or what a group"
+        " tried may be tried again.",
         "False",
     ),
     ConditionType(

@@ -21,6 +21,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ippolicy.account.births import progress_text, refusal_text, refusals, trials_text
 from ippolicy.account.changes import env_words, guard_of, rolled_back_by, undone
 from ippolicy.account.condition_types import CONDITION_TYPES
 from ippolicy.account.faults import ROLLOUT_FAULTS, faults
@@ -31,7 +32,6 @@ from ippolicy.account.words import MESSAGE_LENGTH, env_text, one_line, span, tim
 from ippolicy.act.outcome import OutcomeKind
 from ippolicy.api import PAUSED_ANNOTATION, Method
 from ippolicy.api.status import Condition
-from ippolicy.decide.births.progress import told
 from ippolicy.decide.proof import MOST_WRONG
 from ippolicy.decide.types import Reason
 
@@ -149,13 +149,11 @@ def _standing(view: View) -> tuple[Reason, str]:
 def _progressing(view: View) -> _Finding:
     change = view.change_under_way
     if change is None:
-        have, total = told(view.births)
-        if have < total:
-            message = (
-                f"{have} of {total} nodes have the targets of their group; a node is restarted "
-                "where that repays"
-            )
-            return _Finding("True", Reason.AT_BIRTH.value, message)
+        tried, outstanding = trials_text(view), progress_text(view)
+        message = "; ".join(text for text in (tried, outstanding) if text)
+        if message:
+            reason = "TrialUnderWay" if tried else Reason.AT_BIRTH.value
+            return _Finding("True", reason, message)
         return _Finding("False", "Idle", "no change is under way")
     if view.rollout is not None:
         reason = ROLLOUT_FAULTS.get(view.rollout.phase, "RollingOut")
@@ -173,7 +171,11 @@ def _progressing(view: View) -> _Finding:
 
 
 def _rolled_back(view: View) -> _Finding:
-    change = undone(view.record)
+    if refused := refusals(view):
+        return _Finding("True", guard_of(refused[0].refused.cause), refusal_text(refused))
+    # What another writer had to undo says nothing of what pods are born with since.
+    by_groups = view.policy.spec.apply.method is Method.ADMISSION and view.table is not None
+    change = None if by_groups else undone(view.record)
     if change is None and view.outcome is not None and rolled_back_by(view.outcome) is not None:
         newest = view.outcome.change  # its record follows with the next look
         text = newest.binding if newest is not None else ""

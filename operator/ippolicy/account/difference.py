@@ -58,6 +58,28 @@ def merge_patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any
     return patch
 
 
+def either(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """Every field that either of two documents has."""
+    union = {**one, **other}
+    for key in one.keys() & other.keys():
+        if isinstance(one[key], Mapping) and isinstance(other[key], Mapping):
+            union[key] = either(one[key], other[key])
+    return union
+
+
+def patch_over_any(maybe: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON merge patch that makes `new` of any document with no other fields than `maybe`,
+    whichever of them it has, and whatever is in them."""
+    patch: dict[str, Any] = {key: None for key in maybe if key not in new}
+    for key, value in new.items():
+        before = maybe.get(key)
+        if isinstance(value, Mapping) and isinstance(before, Mapping):
+            patch[key] = patch_over_any(before, value)
+        else:
+            patch[key] = value
+    return patch
+
+
 def _differs(key: str, old: Any, new: Any, *, exact: bool) -> bool:
     exact = exact or key in _EXACT
     if isinstance(old, Mapping) and isinstance(new, Mapping):

@@ -14,6 +14,8 @@ from enum import StrEnum
 from ippolicy.account.words import one_line, span
 
 MESSAGE_LENGTH = 1_024  # the API server refuses longer notes
+MOST_WAITING = 256
+"""Events that are kept while the API server is away; of more the oldest are lost."""
 
 
 class EventType(StrEnum):

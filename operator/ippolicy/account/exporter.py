@@ -6,6 +6,7 @@ import threading
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence, Set
+from enum import StrEnum
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -23,6 +24,13 @@ from ippolicy.api.status import Condition
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 LOOP_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+class Lost(StrEnum):
+    """Why an event is not to be read on the cluster."""
+
+    REFUSED = "Refused"
+    QUEUE_FULL = "QueueFull"
 
 
 class Exporter(Collector):
@@ -98,8 +106,12 @@ class Exporter(Collector):
         self._count(metrics.CHECKPOINTS, policy, outcome)
 
     def posted(self, policy: str, reason: str) -> None:
-        """An event was posted."""
+        """The API server took an event."""
         self._count(metrics.EVENTS, policy, reason)
+
+    def lost(self, policy: str, cause: Lost) -> None:
+        """An event will never be taken."""
+        self._count(metrics.EVENTS_LOST, policy, cause.value)
 
     def called(self, kind: str, operation: str, *, times: int = 1) -> None:
         """Calls were made; `kind` is kubernetes, ec2, scrape or prometheus."""

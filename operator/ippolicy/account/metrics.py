@@ -286,10 +286,39 @@ LAST_PASS = gauge(
 BORN_NODES = gauge(
     "group_nodes_by_birth",
     "nodes",
-    "Nodes of a group by what their aws-node was born with: current, older, or template.",
+    "Nodes of a group by what their aws-node was born with: current, older, or template; astray has"
+    " other values than its labels say.",
     "policy",
     "group",
     "state",
+)
+MISSED_NODES = gauge(
+    "group_missed_nodes",
+    "nodes",
+    "Nodes of a group whose aws-node was born without its targets though they were in force.",
+    "policy",
+    "group",
+)
+REFUSED_TARGETS = gauge(
+    "group_refused_targets",
+    "1 or 0",
+    "Whether a group has targets that are not tried now, since they did harm.",
+    "policy",
+    "group",
+)
+TRIAL_NODES = gauge(
+    "trial_nodes",
+    "nodes",
+    "Nodes of a group that are to try targets; stage is Canary, Share or Promoted.",
+    "policy",
+    "group",
+    "stage",
+)
+RESTARTS_UNDER_WAY = gauge(
+    "agent_restarts_under_way",
+    "restarts",
+    "aws-node pods that are being made anew for other targets, or that were and got others.",
+    "policy",
 )
 ANSWERS = counter(
     "webhook_answers", "answers", "Answers about new aws-node pods, by verdict.", "verdict"
@@ -370,7 +399,17 @@ CNI_EC2_OVERLOADS = counter(
     "policy",
     "operation",
 )
-EVENTS = counter("events", "events", "Events posted, by reason.", "policy", "reason")
+EVENTS = counter(
+    "events", "events", "Events that the API server took, by reason.", "policy", "reason"
+)
+EVENTS_LOST = counter(
+    "events_lost",
+    "events",
+    "Events that the API server never took, which the log alone has; cause is Refused, or QueueFull"
+    " where it was away until too many waited.",
+    "policy",
+    "cause",
+)
 API_CALLS = counter(
     "api_calls",
     "calls",

@@ -167,6 +167,13 @@ DECISION_REASONS: dict[Reason, DecisionReason] = {
         "Put them in place yourself: status.writer.snippets has them ready to be pasted, as has"
         " ippolicy plan --format helm|addon|terraform|env.",
     ),
+    Reason.BOUNDS_DISAGREE: DecisionReason(
+        False,
+        "The bounds of the policy and of its groups leave no value that all nodes may have, and"
+        " this method sets one for all.",
+        "Set spec.apply.method: Admission, which sets targets by group, or widen the bounds that"
+        " the message names.",
+    ),
     Reason.AT_BIRTH: DecisionReason(
         True,
         "New aws-node pods are born with the targets of their node groups; not all nodes have them"

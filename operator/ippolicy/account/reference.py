@@ -148,6 +148,11 @@ def _events_page() -> str:
         "Events",
         "Events are posted about the IPPolicy: `kubectl events --for ippolicy.ippolicy.dev/NAME`."
         " Of equal ones (same policy, reason and message) one an hour is posted.",
+        "After an outage of the API server they come late: those that it did not take, being away"
+        " or overloaded, are kept in order and posted once it takes them, with the time at which"
+        f" they happened. Of more than {events.MOST_WAITING} that wait the oldest are lost"
+        " (`ippolicy_events_lost_total`). An operator that starts anew tells again what the status"
+        " on the cluster does not show yet. The log of the operator has every Event at once.",
         _table(("Reason", "Type", "When"), rows),
     )
 

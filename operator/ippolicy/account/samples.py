@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ippolicy.account import metrics
 from ippolicy.account.ahead_metrics import ahead_rows
+from ippolicy.account.births import birth_rows
 from ippolicy.account.changes import change_rows
 from ippolicy.account.metric import Metric
 from ippolicy.account.status import saves, totals_of
@@ -43,7 +44,7 @@ def samples(view: View, conditions: Sequence[Condition]) -> tuple[Sample, ...]:
     if view.rival is None:
         found += _totals(name, view.snapshot)
         found += _groups(name, view.snapshot)
-        found += _births(name, view)
+        found += (Sample(*row) for row in birth_rows(view))
         found += _subnets(name, view.snapshot)
         found += (Sample(*row) for row in ahead_rows(view))
         found += _sources(name, view.snapshot)
@@ -98,12 +99,6 @@ def _groups(name: str, snapshot: Snapshot) -> Iterator[Sample]:
         yield Sample(metrics.GROUP_HELD, labels, float(held[group]))
         yield Sample(metrics.GROUP_ASSIGNED, labels, float(assigned[group]))
         yield Sample(metrics.GROUP_WARM, labels, float(held[group] - assigned[group]))
-
-
-def _births(name: str, view: View) -> Iterator[Sample]:
-    for told in view.births:
-        for state, count in told.nodes.items():
-            yield Sample(metrics.BORN_NODES, (name, told.group, state.value), float(count))
 
 
 def _subnets(name: str, snapshot: Snapshot) -> Iterator[Sample]:

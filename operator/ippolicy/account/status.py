@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ippolicy.account.ahead import brake_status, dead_end_statuses, prefix_mode, zone_statuses
+from ippolicy.account.births import birth_statuses
 from ippolicy.account.changes import change_statuses, saved_status
 from ippolicy.account.conditions import conditions
 from ippolicy.account.notes import cni_text
@@ -17,7 +18,6 @@ from ippolicy.account.words import env_text, one_line, percent, shown_targets, s
 from ippolicy.account.writer import writer_status
 from ippolicy.api import EnvKey
 from ippolicy.api.status import (
-    BirthStatus,
     DayPartStatus,
     DecisionStatus,
     Effect,
@@ -30,7 +30,6 @@ from ippolicy.api.status import (
     Setting,
     Totals,
 )
-from ippolicy.decide.births.progress import GroupProgress, State
 from ippolicy.decide.trust import Ladder
 from ippolicy.decide.types import DayPlan, Decision, GroupAdvice, Prediction, Recommendation
 from ippolicy.facts import DaemonSetFacts, EnvEntry, Snapshot, manager_kind
@@ -243,7 +242,7 @@ def _ladder(ladder: Ladder | None) -> LadderStatus | None:
 
 
 def _groups(view: View, advice: Sequence[GroupAdvice]) -> list[GroupStatus]:
-    snapshot, births = view.snapshot, {one.group: one for one in view.births}
+    snapshot, births = view.snapshot, birth_statuses(view)
     held: dict[str, int] = defaultdict(int)
     assigned: dict[str, int] = defaultdict(int)
     for node in snapshot.nodes:
@@ -260,22 +259,10 @@ def _groups(view: View, advice: Sequence[GroupAdvice]) -> list[GroupStatus]:
             assigned=assigned[group.group],
             text=env_text(group.recommendation.targets),
             saves=saves(group.recommendation),
-            births=_births(births.get(group.group)),
+            births=births.get(group.group),
         )
         for group in sorted(advice, key=lambda group: (-group.nodes, group.group))
     ]
-
-
-def _births(told: GroupProgress | None) -> BirthStatus | None:
-    if told is None:
-        return None
-    return BirthStatus(
-        revision=told.revision,
-        source=one_line(told.source, _NAME_LENGTH),
-        current=told.nodes[State.CURRENT],
-        older=told.nodes[State.OLDER],
-        template=told.nodes[State.TEMPLATE],
-    )
 
 
 def _traps(decision: Decision | None) -> tuple[str, ...]:

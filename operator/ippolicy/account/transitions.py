@@ -94,15 +94,15 @@ def _started(change: Change, decision: Decision | None) -> Event:
 
 def _measured(view: View, before: Mapping[str, Any]) -> Iterator[Event]:
     """What was measured since the status before, which told of so many measurements."""
-    change = view.record.last_change if view.record is not None else None
-    if change is None:
+    if view.record is None:
         return
-    shown: Iterator[Mapping[str, Any]] = (
-        one for one in before.get("changes") or () if one.get("id") == change.id
-    )
-    told = len(next(shown, {}).get("measured") or ())
-    for found in change.measured[told:]:
-        yield events.change_measured(_after(change), measured_text(change, found))
+    shown = {one.get("id"): one for one in before.get("changes") or ()}
+    for change in (*view.record.changes[-1:], *view.record.group_changes):
+        if change.group and change.id not in shown:
+            continue  # so many were begun since that the status has no room for it
+        told = len(shown.get(change.id, {}).get("measured") or ())
+        for found in change.measured[told:]:
+            yield events.change_measured(_after(change), measured_text(change, found))
 
 
 def new_drifts(view: View, before: Mapping[str, Any]) -> tuple[Drift, ...]:
@@ -170,7 +170,8 @@ def _pause(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Even
 
 def _after(change: Change) -> str:
     entries = (f"{key}={value}" for key, value in sorted(change.after.items()) if value is not None)
-    return " ".join(entries) or "no targets"
+    targets = " ".join(entries) or "no targets"
+    return f"group {change.group}: {targets}" if change.group else targets
 
 
 def _status(document: Mapping[str, Any], kind: str) -> str | None:

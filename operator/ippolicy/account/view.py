@@ -10,6 +10,7 @@ from ippolicy.act.rollout import RolloutState
 from ippolicy.api import IPPolicy
 from ippolicy.decide.births.progress import GroupProgress
 from ippolicy.decide.births.roll import News
+from ippolicy.decide.births.table import PolicyTable
 from ippolicy.decide.drift import Drift, drifts
 from ippolicy.decide.gates import wish_gate
 from ippolicy.decide.method import Way
@@ -32,8 +33,8 @@ class View:
     policy was about before, while its originals are not back yet. `checkpoint` is how the kept
     demand stands. `way` is how a change would reach aws-node, None while no DaemonSet is known.
     `trusted` is how far facts are trusted where the pass came to no decision.
-    `births` is how many nodes of each group have its targets, where a webhook sets them, and `news`
-    what this pass published of their trials.
+    `births` is how many nodes of each group have its targets, where a webhook sets them by `table`,
+    and `news` what this pass published of their trials.
     """
 
     policy: IPPolicy
@@ -50,6 +51,7 @@ class View:
     way: Way | None = None
     trusted: Ladder | None = None
     births: tuple[GroupProgress, ...] = ()
+    table: PolicyTable | None = None
     news: tuple[News, ...] = ()
 
     @property

@@ -138,20 +138,31 @@ class Actor:
             raise UpdateFailed(f"{why}: the former values are put back")
         return record
 
-    def note(self, ref: DaemonSetRef, change: Callable[[Record], Record]) -> Record | None:
+    def note(
+        self,
+        ref: DaemonSetRef,
+        change: Callable[[Record], Record],
+        *,
+        first: Record | None = None,
+    ) -> Record | None:
         """The record of a DaemonSet after the pure `change` of it was written; None without one.
+
+        Where there is none yet, `change` is made to `first`, if that is given, and kept if it makes
+        a difference.
 
         Raises:
             RecordUnreadable: the record is there and cannot be trusted.
             ActError: the API server did not answer, or somebody else wrote at the same time.
         """
         stored = self._records.read(ref)
-        if stored is None:
+        before = stored.record if stored is not None else first
+        if before is None:
             return None
-        record = change(stored.record)
-        if record != stored.record:
+        record = change(before)
+        if record != before:
             self._records.write(ref, record, over=stored)
-        return record
+            return record
+        return before if stored is not None else None
 
     def put_back_pace(self, ref: DaemonSetRef) -> Record | None:
         """The record after maxUnavailable, which was lowered for a rollout, was put back.

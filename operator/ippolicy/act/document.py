@@ -168,6 +168,7 @@ class _Change(_Part):
     predicted: _Forecast | None = None
     measured: list[_Measured] = []
     undone: str = ""
+    group: str = ""
 
 
 class _Document(_Part):
@@ -182,6 +183,7 @@ class _Document(_Part):
     ledger: _Ledger = _Ledger()
     reapplied_at_s: list[_Time] = []
     max_unavailable: str | None = None
+    group_changes: list[_Change] = []
 
 
 def write_document(record: Record) -> str:
@@ -190,6 +192,7 @@ def write_document(record: Record) -> str:
         "version": VERSION,
         "originals": {k: _entry_of(record.originals[k]) for k in sorted(record.originals)},
         "changes": [_in_order(asdict(change)) for change in record.changes],
+        "group_changes": [_in_order(asdict(change)) for change in record.group_changes],
     }
     document = _Document.model_validate(
         {key: _listed(value) for key, value in raw.items()}, by_alias=False, by_name=True
@@ -219,6 +222,7 @@ def read_document(text: str) -> Record:
         | {
             "originals": {key: _read_entry(entry) for key, entry in document.originals.items()},
             "changes": tuple(_read_change(change) for change in document.changes),
+            "group_changes": tuple(_read_change(change) for change in document.group_changes),
             "back_offs": tuple(BackOff(**dict(one)) for one in document.back_offs),
             "ledger": Ledger(**dict(document.ledger)),
             "reapplied_at_s": tuple(document.reapplied_at_s),

@@ -97,21 +97,30 @@ def find(what: str, call: Callable[..., Any], *args: Any, **kwargs: Any) -> dict
         raise
 
 
+def may_pass_later(status: int | None) -> bool:
+    """Whether a request that was answered with this HTTP status, or with none, may be taken later
+    with nobody changing anything."""
+    return not _refused(status) or status in _RETRYABLE_REFUSALS
+
+
+def _refused(status: int | None) -> bool:
+    return status is not None and 400 <= status < 500 and status != 408
+
+
 def _explain(what: str, error: ApiException) -> ActError:
     status = error.status or None
-    answer = _status_object(error.body)
+    answer = status_object(error.body)
     said = _one_line(answer.get("message") or error.reason or "no reason given")
     if status == 409:
         owners = _conflicting_managers(answer)
         if owners:
             return FieldConflict(f"{what}: {said}", owners=owners)
         return FactsChanged(f"{what}: {said}: what is there now decides what is done next")
-    refused = status is not None and 400 <= status < 500 and status != 408
     return CallFailed(
         f"{what}: HTTP {status}: {said}{_fix(status)}" if status else f"{what}: {said}",
         status=status,
-        refused=refused,
-        retryable=not refused or status in _RETRYABLE_REFUSALS,
+        refused=_refused(status),
+        retryable=may_pass_later(status),
         retry_after_s=retry_after_s((error.headers or {}).get("Retry-After")),
     )
 
@@ -129,7 +138,8 @@ def _conflicting_managers(answer: Mapping[str, Any]) -> dict[str, str]:
     return owners
 
 
-def _status_object(body: Any) -> dict[str, Any]:
+def status_object(body: Any) -> dict[str, Any]:
+    """The Status in the body of an error; {} where there is none."""
     try:
         answer = json.loads(body or "{}")
     except ValueError:

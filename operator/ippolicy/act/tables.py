@@ -1,7 +1,7 @@
 """A policy's targets by group, in a ConfigMap beside each DaemonSet that has some.
 
 All operators answer the API server by it, and whoever leads next goes on from it. What stands in it
-is text here: `admission.document` reads and writes it.
+is text here: `decide.births.document` reads and writes it.
 """
 
 from __future__ import annotations

@@ -123,7 +123,7 @@ def _targets(pod: Pod, table: PolicyTable, places: Places, ref: DaemonSetRef) ->
     place = places(ref, pod.node)
     if place is None:
         return Verdict.UNKNOWN_NODE
-    found = table.find(place)
+    found = table.find(place, pod.node)
     # A label that the API server refuses would cost the pod itself.
     named = found is not None and _LABEL_VALUE.fullmatch(found.group) is not None
     return found if found and named else Verdict.UNKNOWN_GROUP

@@ -1,7 +1,7 @@
 """The webhook over HTTPS: one POST, one answer from memory.
 
-It has a thread and an event loop of its own, so that no pod waits while the operator decides or
-reads a long list.
+It asks nobody and waits for nothing, with one exception: the pod of a node that is not known yet.
+`process.WebhookProcess` runs it in a process of its own.
 """
 
 from __future__ import annotations
@@ -9,62 +9,44 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
-import sys
-import threading
-import time
-from collections import Counter
-from collections.abc import Coroutine, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import Any, TypeVar
 
 from aiohttp import web
 
 from ippolicy.admission.certificates import Identity
-from ippolicy.admission.mutate import Answer, Places, Verdict, answer
-from ippolicy.admission.review import read_review
+from ippolicy.admission.mutate import Answer, Verdict, answer
+from ippolicy.admission.review import Review, read_pod, read_review
 from ippolicy.admission.tables import Tables
-from ippolicy.errors import InvalidSetting
-from ippolicy.offloop import call_off_loop
+from ippolicy.decide.births.table import NodePlace, PolicyTable
+from ippolicy.errors import CertificatesUnreadable, InvalidSetting
+from ippolicy.facts import DaemonSetRef
 
 PATH = "/mutate"
 MAX_BODY_BYTES = 3 * 1024 * 1024
 READ_TIMEOUT_S = 2.0  # the API server has given up by then
+IDLE_S = 120.0
+"""How long a connection may idle. The API server closes its own after 90 s; were we the first, it
+would lose questions that are on their way, or the time of another handshake."""
 PATIENCE_S = 0.5
 """How long a pod of a node that nobody has seen yet is kept: the DaemonSet controller and we learn
 of a new node by the same event, and it may be the faster."""
-_LOOK_S = 0.02
-SWITCH_S = 0.0005
-"""How long a thread that computes may keep the others of this process from running. An answer
-takes its turn several times; with Python's own 5 ms a search would let some 50 a second through."""
-
-_T = TypeVar("_T")
 
 
 class WebhookServer:
-    """Answers the API server about the pods of the DaemonSets in `tables`.
+    """Answers the API server about the pods of the DaemonSets that it has tables of."""
 
-    `places` is called in the server's own thread, and must answer from memory. `tables` may be
-    replaced at any time.
-    """
-
-    def __init__(self, tables: Tables, places: Places, *, host: str, port: int) -> None:
-        self.tables = tables
-        self._places = places
+    def __init__(self, *, host: str, port: int) -> None:
         self._host, self._port = host, port
+        self._tables = Tables()
+        self._places: defaultdict[DaemonSetRef, dict[str, NodePlace]] = defaultdict(dict)
+        self._awaited: defaultdict[tuple[DaemonSetRef, str], list[asyncio.Event]]
+        self._awaited = defaultdict(list)
         self._counts: Counter[Verdict] = Counter()
-        self._switch_s = SWITCH_S
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
         self._runner: web.AppRunner | None = None
-        # Whoever comes second finds it done: a loop that has stopped answers nobody.
-        self._changing = asyncio.Lock()
-
-    @property
-    def running(self) -> bool:
-        """Whether it was started, and not stopped since."""
-        return self._loop is not None
 
     @property
     def port(self) -> int:
@@ -73,61 +55,50 @@ class WebhookServer:
 
     @property
     def counts(self) -> Mapping[Verdict, int]:
-        """How many answers of each kind were given since the process began."""
+        """How many answers of each kind were given."""
         return MappingProxyType({verdict: self._counts[verdict] for verdict in Verdict})
+
+    def answer_by(self, tables: Mapping[DaemonSetRef, PolicyTable]) -> None:
+        """Answer by these tables, and no others, from now on."""
+        self._tables.replace(tables)
+
+    def place(self, ref: DaemonSetRef, places: Mapping[str, NodePlace | None]) -> None:
+        """Learn what the targets of some nodes go by; None forgets a node."""
+        known = self._places[ref]
+        for node, place in places.items():
+            if place is None:
+                known.pop(node, None)
+            else:
+                known[node] = place
+                for seen in self._awaited.get((ref, node), ()):
+                    seen.set()
 
     def present(self, identity: Identity) -> None:
         """Show this certificate from the next connection on; those that are open stay open."""
-        # OpenSSL reads keys from files only. This one is in memory, and is gone at once.
-        descriptor = os.memfd_create("webhook-identity")
-        try:
-            os.write(descriptor, identity.key + identity.certificate)
-            self._context.load_cert_chain(f"/proc/self/fd/{descriptor}")
-        finally:
-            os.close(descriptor)
+        show(self._context, identity)
 
-    async def start(self, identity: Identity) -> None:
+    async def start(self) -> None:
         """Listen. Raises InvalidSetting when that cannot be."""
-        async with self._changing:
-            self.present(identity)
-            if self._loop is None:
-                await self._start()
-
-    async def stop(self) -> None:
-        """Stop listening; the API server then lets pods through as their template says."""
-        async with self._changing:
-            await self._stop()
-
-    async def _start(self) -> None:
-        self._switch_s = sys.getswitchinterval()
-        sys.setswitchinterval(SWITCH_S)
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="webhook", daemon=True)
-        self._thread.start()
+        app = web.Application(client_max_size=MAX_BODY_BYTES)
+        app.router.add_post(PATH, self._mutate)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0, keepalive_timeout=IDLE_S)
+        await runner.setup()
+        site = web.TCPSite(runner, self._host, self._port, ssl_context=self._context)
         try:
-            await _on(self._loop, self._listen())
+            await site.start()
         except OSError as error:
-            await self._stop()
+            await runner.cleanup()
             raise InvalidSetting(
                 f"cannot listen on {self._host}:{self._port} ({error.strerror}): set "
                 "IPPOLICY_WEBHOOK_PORT to what is free"
             ) from error
+        self._runner = runner
 
-    async def _stop(self) -> None:
-        loop, thread, runner = self._loop, self._thread, self._runner
-        self._loop = self._thread = self._runner = None
-        if loop is None or thread is None:
-            return
-        sys.setswitchinterval(self._switch_s)
-        await asyncio.shield(_end(loop, thread, runner))
-
-    async def _listen(self) -> None:
-        app = web.Application(client_max_size=MAX_BODY_BYTES)
-        app.router.add_post(PATH, self._mutate)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, self._host, self._port, ssl_context=self._context)
-        await site.start()
+    async def stop(self) -> None:
+        """Stop listening; the API server then lets pods through as their template says."""
+        if self._runner is not None:
+            await _close(self._runner)
+            self._runner = None
 
     async def _mutate(self, request: web.Request) -> web.Response:
         given = await self._answer(request)
@@ -146,22 +117,52 @@ class WebhookServer:
             return Answer(Verdict.TOO_LARGE, None)
         except TimeoutError:
             return Answer(Verdict.MALFORMED, None)
-        review, patient_until_s = read_review(body), time.monotonic() + PATIENCE_S
-        given = answer(review, self.tables, self._places)
-        while given.verdict is Verdict.UNKNOWN_NODE and time.monotonic() < patient_until_s:
-            await asyncio.sleep(_LOOK_S)
-            given = answer(review, self.tables, self._places)
+        review = read_review(body)
+        given = answer(review, self._tables, self._place_of)
+        if review is not None and given.verdict is Verdict.UNKNOWN_NODE:
+            await self._until_seen(review)
+            given = answer(review, self._tables, self._place_of)
         return given
 
+    async def _until_seen(self, review: Review) -> None:
+        """Wait until the pod's node is known, or for as long as it is worth."""
+        pod, seen = read_pod(review.request.object), asyncio.Event()
+        if pod is None:
+            return
+        awaited = DaemonSetRef(review.request.namespace, pod.daemon_set), pod.node
+        self._awaited[awaited].append(seen)
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await seen.wait()
+        except TimeoutError:
+            pass  # then its pod is let through as it is
+        finally:
+            self._awaited[awaited].remove(seen)
+            if not self._awaited[awaited]:
+                del self._awaited[awaited]
 
-async def _end(
-    loop: asyncio.AbstractEventLoop, thread: threading.Thread, runner: web.AppRunner | None
-) -> None:
-    if runner is not None:
-        await _on(loop, _close(runner))
-    loop.call_soon_threadsafe(loop.stop)
-    await call_off_loop(thread.join)
-    loop.close()
+    def _place_of(self, ref: DaemonSetRef, node: str) -> NodePlace | None:
+        places = self._places.get(ref)
+        return places.get(node) if places is not None else None
+
+
+def show(context: ssl.SSLContext, identity: Identity) -> None:
+    """Have new connections of a context shown a certificate.
+
+    Raises:
+        CertificatesUnreadable: OpenSSL does not take it, be it for a key that is too short.
+    """
+    # OpenSSL reads keys from files only. This one is in memory, and is gone at once.
+    descriptor = os.memfd_create("webhook-identity")
+    try:
+        os.write(descriptor, identity.key + identity.certificate)
+        context.load_cert_chain(f"/proc/self/fd/{descriptor}")
+    except ssl.SSLError as error:
+        raise CertificatesUnreadable(
+            f"the certificate of the webhook cannot be shown: {error.reason}: see what made it"
+        ) from error
+    finally:
+        os.close(descriptor)
 
 
 async def _close(runner: web.AppRunner) -> None:
@@ -173,8 +174,3 @@ async def _close(runner: web.AppRunner) -> None:
         if transport is not None:
             transport.abort()  # else it would wait for the other side to say farewell
     await asyncio.sleep(0)
-
-
-async def _on(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, _T]) -> _T:
-    """The result of `work`, done by the loop of another thread."""
-    return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, loop))

@@ -8,6 +8,14 @@ policy.spec.objective.delayed_starts_limit   # 0.005
 
 from __future__ import annotations
 
+from ippolicy.api.objective import (
+    Bounds,
+    Goal,
+    MinimumIPBounds,
+    Objective,
+    WarmIPBounds,
+    WarmPrefixBounds,
+)
 from ippolicy.api.policy import IPPolicy
 from ippolicy.api.prometheus import Prometheus, SigV4
 from ippolicy.api.quantities import Duration, Share
@@ -20,23 +28,17 @@ from ippolicy.api.spec import (
     PLURAL,
     VERSION,
     Apply,
-    Bounds,
     ChangePolicy,
     DaemonSetReference,
     Demand,
     EnvKey,
-    Goal,
     Method,
-    MinimumIPBounds,
     Mode,
-    Objective,
     OnDelete,
     PolicySpec,
     Subnets,
     SubnetSelector,
     Urgent,
-    WarmIPBounds,
-    WarmPrefixBounds,
 )
 from ippolicy.api.validate import problems
 from ippolicy.api.windows import Window

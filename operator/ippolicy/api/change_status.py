@@ -55,17 +55,20 @@ class SavedStatus(Part):
 
 
 class ChangeStatus(Part):
-    """One change of the env of aws-node."""
+    """One change of the env of aws-node: of its DaemonSet, or of the pods of one group."""
 
     id: str | None = None
     """Name of the change, unique for its DaemonSet."""
+    group: str | None = None
+    """With apply.method Admission, the node group whose aws-node pods alone are born with it; what
+    was measured is then of the nodes that run it, told for as many as the group has."""
     kind: str | None = None
     """Tune (targets that were chosen), Rollback (the former values, since a guard tripped) or
     Reapply (chosen targets that somebody else had overwritten)."""
     time: Timestamp
     """When it was made."""
     phase: str
-    """Intended, Rolling, Complete or Superseded."""
+    """Intended, Rolling (of a group: while some of its nodes try it), Complete or Superseded."""
     before: Mapping[str, str]
     """Env entries before, "" for absent."""
     after: Mapping[str, str]

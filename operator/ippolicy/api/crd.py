@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from ippolicy.api.objective import Bounds
 from ippolicy.api.rules import VALIDATIONS, Part
 from ippolicy.api.spec import GROUP, KIND, PLURAL, VERSION, PolicySpec
 from ippolicy.api.status import PolicyStatus
@@ -109,6 +110,7 @@ def structural(part: type[Part]) -> dict[str, Any]:
 def _resource_schema() -> dict[str, Any]:
     spec = structural(PolicySpec)
     _set_defaults(spec, PolicySpec().to_raw())
+    _set_ends(spec["properties"]["groups"]["items"]["properties"]["bounds"])
     status = structural(PolicyStatus)
     status["properties"]["conditions"] |= {
         "x-kubernetes-list-type": "map",
@@ -164,6 +166,14 @@ def _set_defaults(schema: dict[str, Any], default: Any) -> None:
     for name, child in schema.get("properties", {}).items():
         if name in default:
             _set_defaults(child, default[name])
+
+
+def _set_ends(bounds: dict[str, Any]) -> None:
+    """A bound that a group leaves out is the policy's; of one that it gives, each end that is left
+    out has its default."""
+    for name, ends in Bounds().to_raw().items():
+        for end, default in ends.items():
+            bounds["properties"][name]["properties"][end]["default"] = default
 
 
 def _column(name: str, kind: str, path: str, priority: int) -> dict[str, Any]:

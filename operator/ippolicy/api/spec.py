@@ -13,6 +13,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field, Strict, StringConstraints
 
 from ippolicy.api.groups import Groups
+from ippolicy.api.objective import Bounds, Count, Objective
 from ippolicy.api.prometheus import Prometheus
 from ippolicy.api.quantities import DURATION_PATTERN, Duration, Share
 from ippolicy.api.rules import SHARE_RULE, UNIQUE, Part, Rule, matches, span
@@ -33,14 +34,6 @@ class Mode(StrEnum):
     OFF = "Off"
     RECOMMEND = "Recommend"
     APPLY = "Apply"
-
-
-class Goal(StrEnum):
-    """What a policy is after: a preset of the two limits of the objective."""
-
-    SAVE_ADDRESSES = "SaveAddresses"
-    BALANCED = "Balanced"
-    FAST_START = "FastStart"
 
 
 class Method(StrEnum):
@@ -77,16 +70,6 @@ class EnvKey(StrEnum):
     WARM_PREFIX_TARGET = "WARM_PREFIX_TARGET"
 
 
-GOAL_LIMITS: Mapping[Goal, tuple[Share, int]] = {
-    Goal.SAVE_ADDRESSES: (Share("2%"), 120),
-    Goal.BALANCED: (Share("0.5%"), 60),
-    Goal.FAST_START: (Share("0.1%"), 30),
-}
-"""Goal -> (share of pod starts that may wait, mutating EC2 calls a minute)."""
-
-Count = Annotated[int, Strict()]
-
-
 _NAMESPACE = matches(
     "[a-z0-9]([-a-z0-9]*[a-z0-9])?", "must be the name of a namespace, such as kube-system"
 )
@@ -95,24 +78,6 @@ _OBJECT_NAME = matches(
 )
 _SUBNET_ID = matches(
     "subnet-[0-9a-f]{8,17}", "must be a subnet id such as subnet-0123456789abcdef0"
-)
-_ORDERED = Rule(
-    cel="self.min <= self.max",
-    message="min must be at most max: lower min or raise max (one left out has its default)",
-    holds=lambda bounds: bounds.min <= bounds.max,
-)
-
-
-def _least_one(message: str) -> Rule:
-    return Rule(cel="self >= 1", message=message, holds=lambda value: value >= 1)
-
-
-_NO_WARM_IP = _least_one(
-    "must be at least 1: with WARM_IP_TARGET=0 a node never grows past MINIMUM_IP_TARGET, and pods"
-    " above it get no address"
-)
-_NO_WARM_PREFIX = _least_one(
-    "must be at least 1: with WARM_PREFIX_TARGET=0 in prefix mode aws-node refuses to start"
 )
 
 
@@ -126,72 +91,6 @@ class DaemonSetReference(Part):
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}"
-
-
-class Objective(Part):
-    """What the targets are chosen for: the fewest addresses held within two limits."""
-
-    goal: Goal = Goal.BALANCED
-    """Preset of the two limits: SaveAddresses (2%, 120), Balanced (0.5%, 60), FastStart (0.1%, 30).
-    """
-    max_delayed_starts: Annotated[Share, SHARE_RULE] | None = None
-    """Share of pod starts that may wait for an EC2 call, from 0% to 100%. The goal sets it when it
-    is left out."""
-    max_ec2_calls_per_minute: Annotated[Count, Field(ge=1, le=100_000)] | None = None
-    """Mutating EC2 calls a minute by all aws-node pods of the cluster together. The goal sets it
-    when it is left out."""
-
-    @property
-    def delayed_starts_limit(self) -> float:
-        """The limit in force on delayed starts, as a fraction: 0.005 for 0.5%."""
-        return (self.max_delayed_starts or GOAL_LIMITS[self.goal][0]).fraction
-
-    @property
-    def ec2_calls_per_minute_limit(self) -> int:
-        """The limit in force on mutating EC2 calls a minute, cluster-wide."""
-        return self.max_ec2_calls_per_minute or GOAL_LIMITS[self.goal][1]
-
-
-class WarmIPBounds(Part):
-    """Least and most that WARM_IP_TARGET may be."""
-
-    RULES: ClassVar = (_ORDERED,)
-    min: Annotated[Count, Field(le=1024), _NO_WARM_IP] = 1
-    """Least value, at least 1: with 0 a node never grows past MINIMUM_IP_TARGET and pods above it
-    stay without an address."""
-    max: Annotated[Count, Field(ge=1, le=1024)] = 32
-    """Most value."""
-
-
-class MinimumIPBounds(Part):
-    """Least and most that MINIMUM_IP_TARGET may be."""
-
-    RULES: ClassVar = (_ORDERED,)
-    min: Annotated[Count, Field(ge=0, le=1024)] = 0
-    """Least value."""
-    max: Annotated[Count, Field(ge=0, le=1024)] = 110
-    """Most value."""
-
-
-class WarmPrefixBounds(Part):
-    """Least and most that WARM_PREFIX_TARGET may be."""
-
-    RULES: ClassVar = (_ORDERED,)
-    min: Annotated[Count, Field(le=64), _NO_WARM_PREFIX] = 1
-    """Least value, at least 1: with 0 in prefix mode aws-node may refuse to start."""
-    max: Annotated[Count, Field(ge=1, le=64)] = 4
-    """Most value."""
-
-
-class Bounds(Part):
-    """Hard limits of the targets: nothing outside them is ever written."""
-
-    warm_ip_target: WarmIPBounds = WarmIPBounds()
-    """Bounds of WARM_IP_TARGET: addresses a node keeps spare."""
-    minimum_ip_target: MinimumIPBounds = MinimumIPBounds()
-    """Bounds of MINIMUM_IP_TARGET: addresses a node holds at least."""
-    warm_prefix_target: WarmPrefixBounds = WarmPrefixBounds()
-    """Bounds of WARM_PREFIX_TARGET: /28 prefixes a node keeps spare in prefix mode."""
 
 
 class Demand(Part):
@@ -378,7 +277,8 @@ class PolicySpec(Part):
     groups: Groups = ()
     """Groups of nodes, at most 50; the first that takes a node counts. A node that none takes has
     its Karpenter node pool, EKS node group or instance type as its group. Recommendations are shown
-    by group, and apply.method Admission sets them so."""
+    by group, and apply.method Admission sets them so. A group may have an objective and bounds of
+    its own."""
     change: ChangePolicy = ChangePolicy()
     """When the settings in force may be changed."""
     apply: Apply = Apply()
@@ -386,3 +286,34 @@ class PolicySpec(Part):
     on_delete: OnDelete = OnDelete.RESTORE
     """Restore puts back what stood in the env before the first change when the policy is deleted.
     Retain leaves the settings in force."""
+
+    def objective_of(self, group: str) -> Objective:
+        """What the targets of a group are chosen for: its own where it is one of `groups`, else the
+        policy's."""
+        own = next((one.objective for one in self.groups if one.name == group), None)
+        return self.objective if own is None else own.over(self.objective)
+
+    def bounds_of(self, group: str) -> Bounds:
+        """The bounds of a group: its own where it is one of `groups`, else the policy's."""
+        own = next((one.bounds for one in self.groups if one.name == group), None)
+        return self.bounds if own is None else own.over(self.bounds)
+
+    @property
+    def common_bounds(self) -> Bounds:
+        """What keeps the bounds of the policy and of every group at once; the policy's for a target
+        of which they leave no such value."""
+        every = [self.bounds, *(self.bounds_of(group.name) for group in self.groups)]
+        update = {}
+        for name in Bounds.model_fields:
+            each = [getattr(bounds, name) for bounds in every]
+            least, most = max(one.min for one in each), min(one.max for one in each)
+            if least <= most:
+                update[name] = each[0].model_copy(update={"min": least, "max": most})
+        return self.bounds.model_copy(update=update)
+
+    def apart(self, name: str) -> tuple[str, ...]:
+        """The groups whose bounds of a target, by its name in `Bounds`, the common ones do not
+        keep."""
+        common = getattr(self.common_bounds, name)
+        own = ((group.name, getattr(self.bounds_of(group.name), name)) for group in self.groups)
+        return tuple(n for n, one in own if one.min > common.min or one.max < common.max)

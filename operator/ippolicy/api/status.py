@@ -218,6 +218,33 @@ class DecisionStatus(Part):
     """Why, in one line."""
 
 
+class TrialStatus(Part):
+    """Targets that a group tries."""
+
+    stage: str
+    """Canary (one node, or a few of many), Share (a part of the group) or Promoted (whoever is
+    born; watched, and may still be undone)."""
+    text: str
+    """The targets as env entries."""
+    nodes: int
+    """Nodes that are to try them."""
+    names: tuple[str, ...] = ()
+    """Some of these, at most 5; none once all are to have them."""
+    since: Timestamp
+    """Since when it is at this stage."""
+
+
+class RefusedStatus(Part):
+    """Targets that a group tried, and that did harm."""
+
+    text: str
+    """The targets as env entries."""
+    until: Timestamp
+    """Neither they nor leaner ones are tried before, unless demand or the policy change."""
+    cause: str
+    """The guard, with its figures."""
+
+
 class BirthStatus(Part):
     """How many nodes of a group run the targets that its new aws-node pods are born with."""
 
@@ -231,6 +258,18 @@ class BirthStatus(Part):
     """Nodes whose aws-node was born with other ones before, and was not made anew since."""
     template: int
     """Nodes whose aws-node has the values of the DaemonSet's template."""
+    astray: int = 0
+    """Nodes whose aws-node has other values than its labels say: something else changed its env."""
+    missed: int = 0
+    """Nodes whose aws-node was born with others though its own were in force already: the webhook
+    was away."""
+    behind: tuple[str, ...] = ()
+    """Some of the nodes that do not have the targets that they would be born with now, those that
+    missed them first, at most 5."""
+    trial: TrialStatus | None = None
+    """What the group tries now."""
+    refused: tuple[RefusedStatus, ...] = ()
+    """What it tried last that did harm, newest first, at most 2."""
 
 
 class GroupStatus(Part):

@@ -10,16 +10,20 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ippolicy import __version__
+from ippolicy.cli.births import births_data, births_lines
 from ippolicy.cli.environment import env_text
 from ippolicy.cli.gates import gates_of
 from ippolicy.cli.planned import by_day, reasons
 from ippolicy.cli.tables import number, percent, sentence, table
 from ippolicy.cli.targets import short, words
+from ippolicy.decide.births.kept import KeptStep
+from ippolicy.decide.births.roll import Rolled, roll
 from ippolicy.decide.bundle import Bundle, as_data, differing
-from ippolicy.decide.decision import decide
+from ippolicy.decide.decision import Inputs, decide
 from ippolicy.decide.environment import Environment, read_environment
 from ippolicy.decide.question import Advice, Option
 from ippolicy.decide.types import Decision, Prediction, Recommendation
+from ippolicy.errors import InvalidBundle
 from ippolicy.facts import Snapshot
 from ippolicy.ipamd.settings import ENV_KEYS
 
@@ -27,19 +31,24 @@ from ippolicy.ipamd.settings import ENV_KEYS
 @dataclass(frozen=True, slots=True)
 class Explained:
     """A bundle, the decision made again on it, and in which fields that differs from the one
-    served; None where the bundle has none."""
+    served; None where the bundle has none. `births` is the step of targets by node group that
+    follows from it."""
 
     bundle: Bundle
     decision: Decision
     differences: tuple[str, ...] | None
+    births: Rolled | None = None
 
     @classmethod
     def of(cls, bundle: Bundle) -> Explained:
         """Decide again."""
-        decision = decide(bundle.inputs)
+        decision, step = decide(bundle.inputs), None
         served = bundle.served
-        found = None if served is None else tuple(differing(served, decision))
-        return cls(bundle, decision, found)
+        found = None if served is None else differing(served, decision)
+        if bundle.births is not None:
+            step = _rolled(bundle.births, bundle.inputs, decision)
+            found = None if found is None else [*found, *bundle.births.differing(step)]
+        return cls(bundle, decision, None if found is None else tuple(found), step)
 
     @property
     def agrees(self) -> bool:
@@ -64,6 +73,15 @@ class Explained:
         return None if searched is None or self.decision.fleet is None else searched.choice.fleet
 
 
+def _rolled(kept: KeptStep, inputs: Inputs, decision: Decision) -> Rolled:
+    if inputs.snapshot.daemon_set is None:
+        raise InvalidBundle("bundle: $.births stands beside no DaemonSet")
+    try:
+        return roll(kept.asked(inputs, decision))
+    except ValueError as error:
+        raise InvalidBundle(f"bundle: $.births.table: {error}") from error
+
+
 # -- text -----------------------------------------------------------------------------------------
 
 
@@ -74,6 +92,7 @@ def as_text(explained: Explained) -> str:
         _verdict(explained.decision),
         _choice(explained),
         _groups(explained.decision, prefixes=explained.prefixes),
+        births_lines(explained.births),
         _gates(explained),
         _agreement(explained),
     ]
@@ -253,6 +272,7 @@ def as_json(explained: Explained) -> str:
         "differences": explained.differences,
         "decision": as_data(replace(explained.decision, searched=None, braked=())),
         "search": None if advice is None else as_data(advice),
+        "births": None if explained.births is None else births_data(explained.births),
         "gates": [asdict(passed) for passed in gates_of(inputs, explained.decision)],
     }
     return json.dumps(document, indent=2)

@@ -121,6 +121,7 @@ def _tried(inputs: Inputs, question: Question, own: set[str]) -> tuple[Tried, ..
         anchor=question.anchor,
         may_write_prefix=question.may_write_prefix,
         in_force=question.targets_in_force,
+        other_bounds=question.other_bounds,
     )
     replay = partial(replay_fast, latency=question.latency)
     targets = [candidate.targets for candidate in grid]

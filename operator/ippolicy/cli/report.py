@@ -40,7 +40,8 @@ def report(*, policy: str | None, context: str | None, output: str) -> None:
 
     It is read from the policy's status: the last 20 changes, newest first, with the addresses that
     were predicted to be held, those that were found 15 minutes, an hour and a day later (the latest
-    of these), and what the model makes of the demand that there really was.
+    of these), and what the model makes of the demand that there really was. Of targets by group,
+    what a group tried and was refused is listed as well; all figures are for the whole group.
     """
     client = kube.api_client(kube.load_configuration(context=context))
     raw = raw_policy(client, policy)
@@ -65,7 +66,7 @@ def as_text(
     yield ""
     yield "Addresses held in the mean; Model: in the demand that there really was."
     for change in changes:
-        for text in _remarks(change):
+        for text in _told_of_group(change, list(_remarks(change))):
             yield from sentence(f"{_when(change)}  ", text)
     if saved is not None:
         yield f"Saved since {saved['since']}: {saved['addressHours']:,} address hours"
@@ -85,13 +86,22 @@ def _row(change: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
+def _told_of_group(change: Mapping[str, Any], remarks: Sequence[str]) -> Sequence[str]:
+    """The remarks with the group that they are about; it is named where there are none, too."""
+    if not (group := change.get("group")):
+        return remarks
+    return [f"group {group}: {text}" for text in remarks] or [f"group {group}"]
+
+
 def _remarks(change: Mapping[str, Any]) -> Iterator[str]:
     if change.get("undone"):
         yield f"undone: {change['undone']}"
     elif change.get("kind", "Tune") != "Tune":
         yield f"{change['kind'].lower()}: {change.get('binding') or change['reason']}"
     if change["phase"] != "Complete" and not change.get("undone"):
-        yield f"the change is {change['phase'].lower()}"
+        under_way = "is tried by some" if change.get("group") else "the change is rolling"
+        phase = change["phase"]
+        yield under_way if phase == "Rolling" else f"the change is {phase.lower()}"
     if any(one.get("asExpected") is False for one in change.get("measured") or ()):
         yield "it held something else than the model makes of the demand there was"
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from ippolicy.api import Method
 from ippolicy.decide import rule
-from ippolicy.decide.ask import Ask
+from ippolicy.decide.ask import Ask, disagreement
 from ippolicy.decide.demand import profile
 from ippolicy.decide.environment import shown
 from ippolicy.decide.evidence import evidence_of
@@ -55,8 +55,11 @@ def advise(ask: Ask) -> Advised:
     lean = too_lean(
         ask.signals,
         ask.traces,
-        limit=ask.policy.spec.objective.delayed_starts_limit,
+        limit=ask.limits(None).delayed_share,
         now_s=ask.now_s,
+        limits={
+            group.name: ask.limits(group.name).delayed_share for group in ask.policy.spec.groups
+        },
     )
     floors = floors_of(lean, ask.snapshot, ask.settings)
     searched = searched_for(ask, floors) if ask.by_replay else None
@@ -72,6 +75,8 @@ def advise(ask: Ask) -> Advised:
     fleet = room.recommend(None, ask.snapshot.nodes, ask.traces)
     if searched is not None:
         fleet, searched = _by_time_of_day(ask, fleet, searched)
+    if apart := disagreement(ask.policy.spec, prefixes=ask.settings.prefix_delegation):
+        fleet = replace(fleet, binding=apart)
     groups = tuple(
         GroupAdvice(
             group=group,
@@ -201,9 +206,10 @@ class _Room:
             ),
             meets=advice.met,
             present_meets=advice.present_met,
-            calls_limit=ask.calls_limit,
+            calls_limit=ask.limits(None).calls_per_minute,
             runners_up=advice.runners_up,
             held_interval=advice.held_interval,
+            present_sure=advice.present_sure,
         )
 
     def _by_rule(
@@ -211,18 +217,18 @@ class _Room:
     ) -> Recommendation:
         """What quantiles of demand give, where nothing can be replayed."""
         ask = self.ask
-        policy, settings, present = ask.policy, ask.settings, ask.settings.targets
+        policy, settings, bounds = ask.policy, ask.settings, ask.bounds(group)
         moments = (ask.now_s, ask.now_s - policy.spec.change.stabilization.seconds)
         chosen = rule.choose(
             [profile(traces, cooldown_s=settings.cooldown_s, until_s=moment) for moment in moments],
-            present=present,
-            bounds=policy.spec.bounds,
-            delayed_share=policy.spec.objective.delayed_starts_limit,
+            present=settings.targets,
+            bounds=bounds,
+            delayed_share=self._delayed_share(group),
         )
         lower, targets, binding = chosen.lower, chosen.targets, chosen.binding
         floor = self.floors.fleet if group is None else self.floors.groups.get(group)
         if floor is not None:
-            targets = floor.raised(targets, policy.spec.bounds)
+            targets = floor.raised(targets, bounds)
             binding = binding if targets == chosen.targets else MEASURED
         return Recommendation(
             targets=targets,
@@ -243,7 +249,12 @@ class _Room:
         """Whether a floor forbids targets that are in force."""
         ask = self.ask
         kept = keeps(targets, slots_of(ask.snapshot, group), ask.settings)
-        return floor is not None and not floor.allows(*kept, ask.policy.spec.bounds)
+        return floor is not None and not floor.allows(*kept, ask.bounds(group))
+
+    def _delayed_share(self, group: str | None) -> float:
+        """The share of starts that may wait in a group, or (None) in the strictest of all."""
+        names = (one.name for one in self.ask.policy.spec.groups) if group is None else ()
+        return min(self.ask.limits(name).delayed_share for name in (group, *names))
 
     def _raised(self, group: str | None) -> str:
         """What was measured of a group, or (None) of any, that forbids leaner targets."""
@@ -256,6 +267,6 @@ class _Room:
         where = f" in group {worst.group}" if worst.group is not None else ""
         return (
             f"{worst.late} of {worst.starts} starts{where} waited under {under} in the last day, "
-            f"the limit is {ask.policy.spec.objective.delayed_starts_limit:.2%}: targets must be "
+            f"the limit is {ask.limits(worst.group).delayed_share:.2%}: targets must be "
             "more generous until a day has passed without"
         )

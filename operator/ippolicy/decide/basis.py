@@ -28,7 +28,10 @@ def basis_of(
 ) -> str:
     """The line for a decision on `traces`, with `settings` in force on `nodes` nodes."""
     spec = policy.spec
-    parts = [part.to_raw() for part in (spec.objective, spec.bounds, spec.demand, spec.subnets)]
+    parts: list[object] = [
+        part.to_raw() for part in (spec.objective, spec.bounds, spec.demand, spec.subnets)
+    ]
+    parts += [one.to_raw() for one in spec.groups if one.objective or one.bounds]
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:8]
     present = shown(settings.targets, prefixes=settings.prefix_delegation).replace(" ", ",")
     hours = watched_s(traces) / 3_600

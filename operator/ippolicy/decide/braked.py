@@ -20,6 +20,7 @@ from ippolicy.decide.ask import Ask
 from ippolicy.decide.floor import keeps, slots_of
 from ippolicy.decide.predict import predict
 from ippolicy.decide.question import Searched
+from ippolicy.decide.rule import bounded
 from ippolicy.decide.subnets.brake import (
     LEANEST_STEP,
     Braking,
@@ -101,13 +102,15 @@ class _Steps:
         }
 
     def fixed(self, targets: WarmTargets) -> Advised:
-        """`targets` for all, whatever demand says."""
+        """`targets` for all, or the nearest within a group's bounds, whatever demand says."""
         base, nodes = self.advised[0], self._ask.snapshot.nodes
         groups = tuple(
             replace(
                 group,
                 recommendation=self._with(
-                    group.recommendation, targets, [n for n in nodes if n.group == group.group]
+                    group.recommendation,
+                    bounded(targets, self._ask.bounds(group.group)),
+                    [n for n in nodes if n.group == group.group],
                 ),
             )
             for group in base.groups

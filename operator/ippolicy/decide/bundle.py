@@ -3,13 +3,15 @@
     {
       "kind": "ippolicy-bundle", "version": 1, "made_by": "0.1.0",
       "inputs": {"policy": {...}, "snapshot": {...}, "traces": [...], "record": null, ...},
-      "served": {"verdict": "Hold", "reason": "ModeRecommend", ...}
+      "served": {"verdict": "Hold", "reason": "ModeRecommend", ...},
+      "births": {"table": {...}, "cohorts": {...}, "served": {...}, ...}
     }
 
-Facts stand under their own names; `served` is the decision that was made, or null. Arrays are
-base64 of zlib of their little-endian numbers. What decisions do not look at stays out where it may
-tell of more than addresses: env entries that ipamd does not read, annotations of others,
-registries of images, and whatever looks like an account id.
+Facts stand under their own names; `served` is the decision that was made, or null, and `births` the
+step of targets by node group that followed from it, or null. Arrays are base64 of zlib of their
+little-endian numbers. What decisions do not look at stays out where it may tell of more than
+addresses: env entries that ipamd does not read, annotations of others, registries of images, and
+whatever looks like an account id.
 
 For all inputs, decide(load(dump(inputs))) is decide(inputs).
 """
@@ -29,6 +31,7 @@ from pydantic import BaseModel, ValidationError
 
 from ippolicy import __version__
 from ippolicy.api import GROUP, IPPolicy
+from ippolicy.decide.births.kept import KeptStep
 from ippolicy.decide.bundle_limits import MAX_BYTES, MAX_NUMBERS, check_limits
 from ippolicy.decide.decision import Inputs
 from ippolicy.decide.types import Decision
@@ -46,23 +49,26 @@ _HEADER: Final = {"kind": KIND, "version": VERSION}
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """What a document holds: `served` is the decision made on `inputs` by version `made_by`."""
+    """What a document holds: `served` is the decision made on `inputs` by version `made_by`, and
+    `births` the step that followed from it."""
 
     kind: Literal["ippolicy-bundle"]
     version: Literal[1]
     made_by: str
     inputs: Inputs
     served: Decision | None
+    births: KeptStep | None = None
 
 
-def dump(inputs: Inputs, served: Decision | None = None) -> bytes:
-    """The document of `inputs`, with the decision `served` on them if there is one.
+def dump(inputs: Inputs, served: Decision | None = None, births: KeptStep | None = None) -> bytes:
+    """The document of `inputs`, with the decision `served` on them if there is one, and the step of
+    `births` that followed from it.
 
     Raises:
         InvalidBundle: it would be beyond the limits of what `load` takes.
     """
     told = None if served is None else _public_decision(served)
-    bundle = Bundle(KIND, VERSION, __version__, _public_inputs(inputs), told)
+    bundle = Bundle(KIND, VERSION, __version__, _public_inputs(inputs), told, births)
     check_limits(bundle)
     document = msgspec.json.encode(bundle, enc_hook=_encode, order="deterministic")
     if len(document) > MAX_BYTES:

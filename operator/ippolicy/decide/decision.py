@@ -9,7 +9,7 @@ from functools import partial
 from ippolicy.api import IPPolicy, Method
 from ippolicy.decide import gates
 from ippolicy.decide.advise import Advised
-from ippolicy.decide.ask import Ask
+from ippolicy.decide.ask import Ask, disagreement
 from ippolicy.decide.braked import Braked, advise_braked
 from ippolicy.decide.drift import DriftStep, drift_step
 from ippolicy.decide.environment import Environment, as_env, read_environment, rule_alike
@@ -270,6 +270,7 @@ def _stop(
     blocked = (
         gates.wish_gate(inputs.policy)
         or (Stop(Reason.ENV_UNREADABLE, unreadable[0]) if unreadable else None)
+        or _no_common_value(inputs.policy, environment)
         or gates.rollout_gate(daemon_set, inputs.record)
         or gates.facts_gate(snapshot, inputs.limits, growing=gates.grows(fleet))
     )
@@ -287,6 +288,18 @@ def _stop(
     if rule_alike(settings.targets, fleet.targets, prefixes=settings.prefix_delegation):
         return Stop(Reason.TARGETS_IN_PLACE, "the targets in force are the recommended ones")
     return start() or _not_now(inputs, daemon_set, fleet, braked=braking)
+
+
+def _no_common_value(policy: IPPolicy, environment: Environment) -> Stop | None:
+    """Whether no setting for all nodes would keep the bounds of every group."""
+    told = disagreement(policy.spec, prefixes=environment.settings.prefix_delegation)
+    if not told:
+        return None
+    return Stop(
+        Reason.BOUNDS_DISAGREE,
+        f"{told}, and apply.method {policy.spec.apply.method} sets one for all nodes: set "
+        "apply.method Admission, or widen them",
+    )
 
 
 def _not_now(

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from ippolicy.api import EnvKey, IPPolicy
-from ippolicy.api.spec import Bounds
+from ippolicy.api.objective import Bounds
 from ippolicy.decide.types import Reason
 from ippolicy.facts import ChangePhase, DaemonSetFacts, EnvEntry, Hand, Record, Writer
 from ippolicy.facts.managers import ManagerKind, by_hand, manager_kind
@@ -114,7 +114,7 @@ def drift_step(
     # What comes from elsewhere cannot be set again, and what is out of bounds must not be.
     if not found or any(one.entry is not None and one.entry.value is None for one in found):
         return None
-    if not all(_within(policy.spec.bounds, one.key, one.wanted) for one in found):
+    if not all(_within(policy.spec.common_bounds, one.key, one.wanted) for one in found):
         return None
     told = "; ".join(one.text() for one in found)
     writer = record.writer if record is not None else Writer.DAEMON_SET

@@ -20,6 +20,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from math import inf
+from types import MappingProxyType
 from typing import Final
 
 from ippolicy.api import Bounds
@@ -29,6 +30,7 @@ from ippolicy.ipamd import PoolSettings, WarmTargets
 from ippolicy.ipamd.shape import ADDRESSES_PER_PREFIX
 
 MEASURED: Final = "late starts that were measured"
+_NONE: Final[Mapping[str | None, float]] = MappingProxyType({})
 NO_EVIDENCE: Final = 1  # late starts beyond the limit; as in the replay of a group
 
 
@@ -84,9 +86,15 @@ class TooLean:
 
 
 def too_lean(
-    signals: Signals, traces: Sequence[NodeTrace], *, limit: float, now_s: float
+    signals: Signals,
+    traces: Sequence[NodeTrace],
+    *,
+    limit: float,
+    now_s: float,
+    limits: Mapping[str | None, float] = _NONE,
 ) -> list[TooLean]:
-    """What more than `limit` (a share) of the starts waited under, in the last day."""
+    """What more than `limit` (a share), or that of a group in `limits`, of the starts waited under,
+    in the last day."""
     if not signals.late:
         return []
     times = _Times(signals, now_s)
@@ -102,7 +110,7 @@ def too_lean(
         TooLean(group, stretch.targets, count, max(count, round(starts[stretch, group])))
         for stretch, counts in late.items()
         for group, count in counts.items()
-        if count > limit * max(count, starts[stretch, group]) + NO_EVIDENCE
+        if count > limits.get(group, limit) * max(count, starts[stretch, group]) + NO_EVIDENCE
     ]
 
 

@@ -78,15 +78,17 @@ def candidates(
     anchor: WarmTargets,
     may_write_prefix: bool,
     in_force: Sequence[WarmTargets] = (),
+    other_bounds: Sequence[Bounds] = (),
 ) -> list[Candidate]:
     """What is in force first, then what else is tried, each once.
 
     In force is `present`, or a mixture of several targets `in_force`. The grid reaches beyond the
-    bounds, so that it can be said what they cost. `anchor` is a setting whose values the grid is
-    sure to have.
+    bounds, so that it can be said what they cost, and has the corners of all `other_bounds`. It is
+    sure to have the values of `anchor`.
     """
-    warm = _warm_ladder(present, bounds, anchor.warm_ip)
-    minimum = _minimum_ladder(units, present, bounds, anchor.minimum_ip)
+    every = (bounds, *other_bounds)
+    warm = _warm_ladder(present, every, anchor.warm_ip)
+    minimum = _minimum_ladder(units, present, every, anchor.minimum_ip)
     found = _in_force(present, bounds, in_force)
     taken = {candidate.values for candidate in found}
     prefixes = {c.targets.warm_prefix for c in found if c.stand is not Stand.MIXED}
@@ -115,21 +117,28 @@ def step_of_minimum(present: PoolSettings) -> int:
     return ADDRESSES_PER_PREFIX if present.prefix_delegation else 1
 
 
-def coarse(tried: Sequence[Candidate]) -> Indexes:
+def coarse(tried: Sequence[Candidate], other_bounds: Sequence[Bounds] = ()) -> Indexes:
     """The numbers of every second value of each target and of its last, of the corners of what is
-    writable, the setting in force, and all that stands beside the grid."""
+    writable and of `other_bounds`, the setting in force, and all that stands beside the grid."""
     places = [c.place for c in tried]
     few: list[set[int]] = []
     for axis in (0, 1):
         values = sorted({place[axis] for place in places if place is not None})
         allowed = [c.place[axis] for c in tried if c.writable and c.place is not None]
-        few.append({*_every_second(values), *(f(allowed) for f in (min, max) if allowed)})
+        corners = [allowed, *(_between(values, bounds, axis) for bounds in other_bounds)]
+        ends = {end(each) for each in corners if each for end in (min, max)}
+        few.append({*_every_second(values), *ends})
     keep = [
         number
         for number, place in enumerate(places)
         if number == 0 or place is None or (place[0] in few[0] and place[1] in few[1])
     ]
     return np.array(keep, dtype=np.int64)
+
+
+def _between(values: Sequence[int], bounds: Bounds, axis: int) -> list[int]:
+    limits = (bounds.warm_ip_target, bounds.minimum_ip_target)[axis]
+    return [value for value in values if limits.min <= value <= limits.max]
 
 
 def _every_second(values: Sequence[int]) -> list[int]:
@@ -158,9 +167,13 @@ def _in_force(
     if not targets:
         return [Candidate(present.targets, _stays(present, bounds))]
     return [Candidate(present.targets, writable=False, stand=Stand.MIXED)] + [
-        Candidate(one, _stays(replace(present, targets=one), bounds), Stand.BESIDE)
-        for one in targets
+        Candidate(one, may_write(one, present, bounds), Stand.BESIDE) for one in targets
     ]
+
+
+def may_write(targets: WarmTargets, present: PoolSettings, bounds: Bounds) -> bool:
+    """Whether targets lie within the bounds, and are no trap."""
+    return _stays(replace(present, targets=targets), bounds)
 
 
 def _stays(present: PoolSettings, bounds: Bounds) -> bool:
@@ -177,18 +190,18 @@ def _stays(present: PoolSettings, bounds: Bounds) -> bool:
     return targets.warm_eni > 0
 
 
-def _warm_ladder(present: PoolSettings, bounds: Bounds, anchor: int) -> list[int]:
-    limits = bounds.warm_ip_target
+def _warm_ladder(present: PoolSettings, every: Sequence[Bounds], anchor: int) -> list[int]:
     usual = _WARM_IN_PREFIXES if present.prefix_delegation else _WARM
-    doubled = range(2 * usual[-1], limits.max, usual[-1])
-    values = {*usual, *doubled[:4], limits.min, limits.max, anchor, present.targets.warm_ip}
+    values = {*usual, anchor, present.targets.warm_ip}
+    for limits in (bounds.warm_ip_target for bounds in every):
+        doubled = range(2 * usual[-1], limits.max, usual[-1])
+        values |= {*doubled[:4], limits.min, limits.max}
     return sorted(value for value in values if value >= 1)
 
 
 def _minimum_ladder(
-    units: Sequence[Unit], present: PoolSettings, bounds: Bounds, anchor: int
+    units: Sequence[Unit], present: PoolSettings, every: Sequence[Bounds], anchor: int
 ) -> list[int]:
-    limits = bounds.minimum_ip_target
     peak = max((unit.peak for unit in units), default=0)
     top = peak + _SPARE_ABOVE_PEAK
     if present.prefix_delegation:
@@ -198,7 +211,10 @@ def _minimum_ladder(
     else:
         steps = (round(step) for step in np.linspace(0, top, _MINIMUM_STEPS))
         values = {*steps, *_group_levels(units), anchor}
-    values |= {limits.min, min(limits.max, max(values)), present.targets.minimum_ip}
+    most = max(values)
+    for limits in (bounds.minimum_ip_target for bounds in every):
+        values |= {limits.min, min(limits.max, most)}
+    values.add(present.targets.minimum_ip)
     return sorted(values)
 
 

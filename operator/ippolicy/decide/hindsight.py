@@ -6,8 +6,8 @@ One of them may be what is in force, on each node its own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass, field
 from functools import partial
 from typing import Final
 
@@ -30,11 +30,16 @@ _WITHIN: Final = (0.05, 0.95)
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What is known: the demand of `traces` up to now, on the nodes of `snapshot`."""
+    """What is known: the demand of `traces` up to now, on the nodes of `snapshot`.
+
+    `later_s` names nodes that count from so late a moment on only, as they ran something else
+    before.
+    """
 
     snapshot: Snapshot
     traces: Sequence[NodeTrace]
     signals: Signals
+    later_s: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def now_s(self) -> float:
@@ -43,12 +48,18 @@ class Look:
 
 
 def in_hindsight(
-    look: Look, since_s: float, base: PoolSettings, settings: Sequence[WarmTargets | Running]
+    look: Look,
+    since_s: float,
+    base: PoolSettings,
+    settings: Sequence[WarmTargets | Running],
+    *,
+    nodes: float | None = None,
 ) -> tuple[Forecast, ...]:
     """What each of the `settings` would have come to in the demand from `since_s` to now; nothing
     where nothing can be replayed.
 
-    Means are over the time in which any node was watched, for all nodes of that time. The interval
+    Means are over the time in which any node was watched, for all nodes of that time, or for so
+    many `nodes` like them throughout. The interval
     is that of nine of ten resamples, and `TOLERANCE_SHARE` more on both sides.
     """
     units = units_of(
@@ -57,6 +68,7 @@ def in_hindsight(
         look.traces,
         until_s=look.now_s,
         since_s=since_s,
+        later_s=look.later_s,
     )
     if not units:
         return ()
@@ -81,6 +93,10 @@ def in_hindsight(
     spans_s = np.array([units[row].until_s - units[row].since_s for row in rows])
     whole_s = max(u.until_s for u in units) - min(u.since_s for u in units)
     held = (weights * spans_s) @ played.held / whole_s
+    times_as_many = 1.0
+    if nodes is not None:
+        there = weights @ spans_s / whole_s
+        held, times_as_many = held * (nodes / there)[:, None], nodes / float(there[0])
     starts, delayed, calls = (
         weights[0] @ counted for counted in (played.starts, played.delayed, played.calls)
     )
@@ -90,7 +106,7 @@ def in_hindsight(
             held_low=float(np.quantile(held[1:, n], _WITHIN[0])) * (1 - TOLERANCE_SHARE),
             held_high=float(np.quantile(held[1:, n], _WITHIN[1])) * (1 + TOLERANCE_SHARE),
             delayed_share=float(delayed[n] / starts[n]) if starts[n] else 0.0,
-            ec2_calls_per_minute=float(60.0 * calls[n] / whole_s),
+            ec2_calls_per_minute=float(60.0 * calls[n] / whole_s * times_as_many),
         )
         for n in range(len(settings))
     )

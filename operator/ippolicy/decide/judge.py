@@ -10,9 +10,10 @@ from typing import Final
 
 import numpy as np
 
+from ippolicy.api import Bounds
 from ippolicy.decide.fleet import POOLED, Fleet, pooled_nodes, together
 from ippolicy.decide.floor import Floor, keeps
-from ippolicy.decide.grid import Candidate, Stand, Values, candidate
+from ippolicy.decide.grid import Candidate, Stand, Values, candidate, may_write
 from ippolicy.decide.objective import (
     FEW_CALLS_PER_MINUTE,
     Case,
@@ -65,6 +66,8 @@ class Judge:
         ]
         self._question = question
         self._nodes = pooled_nodes(question.nodes, own)
+        self._bounds = [question.bounds, *question.other_bounds]
+        self._writable: list[Mask] = [np.zeros(0, dtype=bool) for _ in self._bounds]
         self._mark()
 
     # -- what is played -------------------------------------------------------------------------
@@ -95,7 +98,7 @@ class Judge:
         }
         fleet = tuple(together(list(moment.values())) for moment in moments)
         cases = {group: _case(scores, self.limits(group)) for group, scores in groups.items()}
-        cases[None] = self._fleet_case(fleet, groups.values(), self.allowed(None, columns))
+        cases[None] = self._fleet_case(fleet, groups, self.allowed(None, columns))
         return Judged(columns, {**groups, None: fleet}, cases)
 
     def numbers(self, settings: Iterable[Values]) -> Indexes:
@@ -113,14 +116,34 @@ class Judge:
     # -- what may be chosen ---------------------------------------------------------------------
 
     def limits(self, name: str | None) -> Objective:
-        """The limits; for a group alone, of the calls its share by nodes."""
+        """The limits; for a group alone, of the calls its share by nodes, or fewer of its own."""
         objective, nodes = self._question.objective, self._nodes
-        share = 1.0 if name is None else nodes[name] / sum(nodes.values())
-        return Objective(objective.delayed_share, objective.calls_per_minute * share)
+        if name is None:
+            return objective
+        calls = objective.calls_per_minute * nodes[name] / sum(nodes.values())
+        own = self._wanted(name)
+        return Objective(own.delayed_share, min(calls, own.calls_per_minute))
+
+    def bounds(self, name: str | None) -> Bounds:
+        """The bounds of a group, or (None) those of all at once."""
+        wish = self._question.wishes.get(name) if name is not None else None
+        return self._question.bounds if wish is None else wish.bounds
+
+    def writable(self, name: str | None, columns: Indexes) -> Mask:
+        """Which settings of `columns` lie within the bounds."""
+        mask: Mask = self._writable[self._bounds.index(self.bounds(name))][columns]
+        return mask
+
+    def not_trapped(self, name: str | None, columns: Indexes) -> Mask:
+        """Which settings of `columns` are no trap, within the bounds or beyond."""
+        points = np.array([self.tried[column].values is not None for column in columns])
+        mask: Mask = self.writable(name, columns) | points
+        return mask
 
     def allowed(self, name: str | None, columns: Indexes) -> Mask:
         """Which settings of `columns` may be written, and are no leaner than what was too lean."""
-        mask: Mask = self._allowed.get(name, self.writable)[columns]
+        above = self._allowed.get(name)
+        mask: Mask = self.writable(name, columns) if above is None else above[columns]
         return mask
 
     def pick(self, judged: Judged, name: str | None, allowed: Mask) -> Pick:
@@ -156,44 +179,62 @@ class Judge:
         keep = columns <= max(self.in_force.get(None, _PRESENT))
         for name, case in judged.cases.items():
             keep |= in_play(case, self.allowed(name, columns), margin=_MARGIN)
-        keep |= in_play(judged.cases[None], self.any[columns], margin=_MARGIN)
+        keep |= in_play(judged.cases[None], self.not_trapped(None, columns), margin=_MARGIN)
         kept: Indexes = columns[keep]
         return kept
 
     def _mark(self) -> None:
-        floors = self._question.floors
-        self.writable: Mask = np.array([c.writable for c in self.tried])
-        # Beyond the bounds, whatever is no trap.
-        self.any: Mask = self.writable | np.array([c.values is not None for c in self.tried])
-        self._allowed = {
+        """Say of the settings that are new which of them may be written."""
+        question, floors = self._question, self._question.floors
+        for number, bounds in enumerate(self._bounds):
+            known = self._writable[number]
+            new = self.tried[len(known) :]
+            more = (
+                c.writable
+                if number == 0
+                else c.stand is not Stand.MIXED and may_write(c.targets, question.present, bounds)
+                for c in new
+            )
+            self._writable[number] = np.concatenate((known, np.fromiter(more, dtype=bool)))
+        self._allowed: dict[str | None, Mask] = {
             name: self._above(floor, name)
             for name, floor in ((None, floors.fleet), *floors.groups.items())
             if floor is not None
         }
 
+    def _wanted(self, name: str) -> Objective:
+        """What is wanted of a group, whatever its share of the calls of all."""
+        wish = self._question.wishes.get(name)
+        return self._question.objective if wish is None else wish.objective
+
     def _above(self, floor: Floor, name: str | None) -> Mask:
         """The settings that a floor lets through; all where none is."""
-        question, units = self._question, self.fleets[0].trials.units
+        present, bounds = self._question.present, self.bounds(name)
+        units = self.fleets[0].trials.units
+        writable = self.writable(name, np.arange(len(self.tried)))
         slots = min((u.shape.slots for u in units if name in (None, u.group)), default=1)
-        above = self.writable & np.array(
-            [
-                floor.allows(*keeps(c.targets, slots, question.present), question.bounds)
-                for c in self.tried
-            ]
+        above = writable & np.array(
+            [floor.allows(*keeps(c.targets, slots, present), bounds) for c in self.tried]
         )
-        return above if above.any() else self.writable
+        return above if above.any() else writable
 
     def _fleet_case(
-        self, fleet: tuple[Scores, ...], groups: Iterable[tuple[Scores, ...]], allowed: Mask
+        self,
+        fleet: tuple[Scores, ...],
+        groups: Mapping[str | None, tuple[Scores, ...]],
+        allowed: Mask,
     ) -> Case:
-        """The fleet keeps its limits, and so does each group that can."""
-        objective = self._question.objective
-        case = _case(fleet, objective)
+        """The fleet keeps its limits, and so does each group that can: it starts pods in time, and
+        makes no more calls than it may of its own."""
+        case = _case(fleet, self._question.objective)
         served = np.ones(len(allowed), dtype=bool)
-        for moments in groups:
-            in_time = ~late(moments, objective)
-            if (in_time & allowed).any():
-                served &= in_time
+        for name, moments in groups.items():
+            wanted = self._wanted(name or "")
+            keeps_to = ~late(moments, wanted)
+            if name in self._question.wishes:
+                keeps_to &= _case(moments, wanted).calls <= wanted.calls_per_minute
+            if (keeps_to & allowed).any():
+                served &= keeps_to
         if not (served & case.within[0] & allowed).any():
             return case
         return replace(case, within=case.within & served)

@@ -1,7 +1,8 @@
 """What was counted while targets were in force: addresses held, starts, late ones, EC2 calls.
 
-Kept in slots of `SLOT_S` seconds for a day and a bit, so that what was before a change, since it,
-or in the hour after it, can be asked for at any time; memory is bounded whatever the fleet.
+Kept in slots of `SLOT_S` seconds, or as many as it is told, for a day and a bit, so that what was
+before a change, since it, or in the hour after it, can be asked for at any time; memory is bounded
+whatever the fleet.
 
 Nothing is taken over a gap of `MOST_GAP_S` or more (the operator was away, a clock jumped), nor of
 a node in the `STARTING_S` seconds after its aws-node started, while its pool is being filled.
@@ -10,7 +11,8 @@ a node in the `STARTING_S` seconds after its aws-node started, while its pool is
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Final
 
 from ippolicy.decide.signals import late_pods
@@ -20,6 +22,7 @@ SLOT_S: Final = 15.0
 KEPT_S: Final = 26 * 3_600.0
 MOST_GAP_S: Final = 300.0
 STARTING_S: Final = 30.0
+_COUNTED: Final = ("starts", "late", "incidents", "failed_adds", "calls", "errors")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,19 @@ class Counts:
     def __add__(self, other: Counts) -> Counts:
         """Those of both times together."""
         return Counts(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(Counts)))
+
+    def on(self, nodes: float) -> Counts:
+        """What it would have come to on so many nodes throughout; nothing where there were none."""
+        if not self.node_s:
+            return Counts()
+        times = nodes * self.watched_s / self.node_s
+        return replace(
+            self,
+            node_s=self.node_s * times,
+            pod_s=self.pod_s * times,
+            held_s=self.held_s * times,
+            **{name: round(getattr(self, name) * times) for name in _COUNTED},
+        )
 
     @property
     def held(self) -> float:
@@ -81,7 +97,8 @@ class _Seen:
 class Meter:
     """Takes note of each snapshot, and tells what was counted between any two moments."""
 
-    def __init__(self) -> None:
+    def __init__(self, slot_s: float = SLOT_S) -> None:
+        self._slot_s = slot_s
         self._slots: deque[tuple[float, Counts]] = deque()  # start of a slot, oldest first
         self._seen: dict[str, _Seen] = {}
         self._last_s: float | None = None
@@ -106,7 +123,7 @@ class Meter:
         """What was counted from `since_s` to `until_s`, to the nearest slot."""
         total = Counts()
         for start_s, counts in reversed(self._slots):
-            middle_s = start_s + SLOT_S / 2
+            middle_s = start_s + self._slot_s / 2
             if middle_s < since_s:
                 break
             if middle_s < until_s:
@@ -114,7 +131,7 @@ class Meter:
         return total
 
     def _add(self, now_s: float, counted: Counts) -> None:
-        start_s = now_s - now_s % SLOT_S
+        start_s = now_s - now_s % self._slot_s
         while self._slots and self._slots[-1][0] > start_s:  # the clock was set back
             self._slots.pop()
         if self._slots and self._slots[-1][0] == start_s:
@@ -142,6 +159,16 @@ class Meter:
                     total += _risen(seen, pool, node, snapshot)
                 seen.pool = pool
         return total
+
+
+def only(snapshot: Snapshot, nodes: Sequence[NodeFacts]) -> Snapshot:
+    """The snapshot with these of its nodes alone, and their pods."""
+    pods = snapshot.pods_per_node
+    return replace(
+        snapshot,
+        nodes=tuple(nodes),
+        pods_per_node={node.name: pods.get(node.name, 0) for node in nodes},
+    )
 
 
 def _risen(seen: _Seen, pool: PoolFacts, node: NodeFacts, snapshot: Snapshot) -> Counts:

@@ -113,21 +113,25 @@ def within(counts: Counts, expected: Forecast) -> bool:
 
 
 def with_measured(record: Record, change_id: str, found: Measured) -> Record:
-    """The record with a measurement of its last change; as it was where that is another now, or
-    has this measurement."""
-    last = record.last_change
-    if last is None or last.id != change_id:
+    """The record with a measurement of its last change, or of a change of a group; as it was where
+    that is not there any more, or has this measurement."""
+    known = (*record.changes[-1:], *record.group_changes)
+    change = next((one for one in known if one.id == change_id), None)
+    if change is None or any(one.after_s == found.after_s for one in change.measured):
         return record
-    if any(one.after_s == found.after_s for one in last.measured):
-        return record
-    wrong_before = any(one.as_expected is False for one in last.measured)
+    wrong_before = any(one.as_expected is False for one in change.measured)
     mispredicted = record.mispredicted
     if found.as_expected:
         mispredicted = 0
     elif found.as_expected is False and not wrong_before:
         mispredicted += 1
-    changes = (*record.changes[:-1], replace(last, measured=(*last.measured, found)))
-    return replace(record, changes=changes, mispredicted=mispredicted)
+    after = replace(change, measured=(*change.measured, found))
+    return replace(
+        record,
+        changes=tuple(after if one is change else one for one in record.changes),
+        group_changes=tuple(after if one is change else one for one in record.group_changes),
+        mispredicted=mispredicted,
+    )
 
 
 def saved(record: Record, counts: Counts, defaults: Forecast, now_s: float) -> Record:
@@ -139,9 +143,13 @@ def saved(record: Record, counts: Counts, defaults: Forecast, now_s: float) -> R
     return replace(record, ledger=Ledger(total, until_s=now_s, since_s=since_s))
 
 
-def explained(record: Record) -> Record:
-    """The record once the model explains again what is held."""
-    return replace(record, mispredicted=0)
+def with_saved(
+    record: Record, counts: Counts, defaults: Forecast, expected: Forecast, now_s: float
+) -> Record:
+    """The record with what was saved, which is trusted again where the model explains, by what is
+    `expected`, what was held."""
+    after = saved(record, counts, defaults, now_s)
+    return replace(after, mispredicted=0) if within(counts, expected) else after
 
 
 def _forecast(prediction: Prediction, interval: tuple[float, float] | None) -> Forecast:

@@ -20,11 +20,20 @@ FRESH_AT_MOST_S: Final = 300.0
 
 
 @dataclass(frozen=True, slots=True)
+class Wish:
+    """What is wanted for one group, which has no more than its share of the calls besides."""
+
+    bounds: Bounds
+    objective: Objective
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
     """What to choose for: the settings in force, what is wanted, and the nodes of each group now.
 
     `present` is what the DaemonSet's template says; `runs` has the targets in force in each group,
-    and nothing where all nodes have those of `present`.
+    and nothing where all nodes have those of `present`. `bounds` are those that one setting for all
+    must keep. `wishes` has every group, and nothing where all want the same.
     `anchor`, and `anchors` for each group, is the setting that breaks ties. Nothing but the nodes
     of groups in `nodes` is judged. EC2 takes `latency`; nothing below `floors` is chosen.
     """
@@ -39,6 +48,22 @@ class Question:
     latency: Latency = field(default_factory=Latency)
     floors: Floors = field(default_factory=Floors)
     runs: Mapping[str, tuple[Run, ...]] = field(default_factory=dict)
+    wishes: Mapping[str, Wish] = field(default_factory=dict)
+
+    @property
+    def strictest(self) -> Objective:
+        """The objective, with the least share of delayed starts that any group allows."""
+        shares = [wish.objective.delayed_share for wish in self.wishes.values()]
+        return replace(self.objective, delayed_share=min([self.objective.delayed_share, *shares]))
+
+    @property
+    def other_bounds(self) -> list[Bounds]:
+        """The bounds of groups that are not those of all, each once."""
+        found: list[Bounds] = []
+        for _, wish in sorted(self.wishes.items()):
+            if wish.bounds not in (self.bounds, *found):
+                found.append(wish.bounds)
+        return found
 
     @property
     def targets_in_force(self) -> list[WarmTargets]:
@@ -90,8 +115,8 @@ class Advice:
     bounds. `present` has the targets of most nodes, and what all of them come to with theirs.
     `binding` names the limit or bound without which less would be held, "demand" if none.
     `met` says whether both limits are kept, `sure` in what share of the resamples, `present_met`
-    whether the setting in force keeps them, is within the bounds and no trap. `held_interval` holds
-    in nine of ten resamples.
+    whether the setting in force keeps them, is within the bounds and no trap, and `present_sure` in
+    what share of the resamples it keeps them. `held_interval` holds in nine of ten resamples.
     """
 
     chosen: Option
@@ -105,6 +130,7 @@ class Advice:
     present_met: bool
     held_interval: tuple[float, float]
     runners_up: tuple[RunnerUp, ...]
+    present_sure: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

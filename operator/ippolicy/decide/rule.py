@@ -12,7 +12,7 @@ top of it. WARM_IP_TARGET is never 0: with 0 a node would never grow past its mi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ippolicy.api import Bounds
 from ippolicy.decide.demand import DemandProfile, quantile
@@ -44,11 +44,11 @@ def choose(
 ) -> RuleTargets:
     """Targets that serve each of `demands`; WARM_ENI and WARM_PREFIX stay as in `present`."""
     uncapped = _targets(demands, present, uncovered=delayed_share)
-    targets = _bounded(uncapped, bounds)
+    targets = bounded(uncapped, bounds)
     return RuleTargets(
         targets=targets,
-        lower=_bounded(_targets(demands, present, uncovered=LEAN_SHARE), bounds),
-        upper=_bounded(_targets(demands, present, uncovered=0.0), bounds),
+        lower=bounded(_targets(demands, present, uncovered=LEAN_SHARE), bounds),
+        upper=bounded(_targets(demands, present, uncovered=0.0), bounds),
         uncapped=uncapped,
         binding=_binding(uncapped, targets),
     )
@@ -66,8 +66,17 @@ def _targets(
     )
 
 
-def _bounded(targets: WarmTargets, bounds: Bounds) -> WarmTargets:
-    warm, minimum = bounds.warm_ip_target, bounds.minimum_ip_target
+def bounded(targets: WarmTargets, bounds: Bounds) -> WarmTargets:
+    """The targets within the bounds that are nearest to others. Of targets that count no addresses
+    WARM_PREFIX_TARGET alone has bounds."""
+    warm, minimum, prefix = (
+        bounds.warm_ip_target,
+        bounds.minimum_ip_target,
+        bounds.warm_prefix_target,
+    )
+    if not targets.counts_addresses:
+        within = min(max(targets.warm_prefix, prefix.min), prefix.max)
+        return replace(targets, warm_prefix=within if targets.warm_prefix else 0)
     return WarmTargets(
         warm_eni=targets.warm_eni,
         warm_ip=min(max(targets.warm_ip, warm.min), warm.max),

@@ -21,6 +21,7 @@ from typing import Final
 
 import numpy as np
 
+from ippolicy.api import Bounds
 from ippolicy.decide.cells import Cell, Wanted, beside, cells_of, promising, values_of
 from ippolicy.decide.fleet import POOLED
 from ippolicy.decide.floor import MEASURED
@@ -76,6 +77,7 @@ def choose(
         anchor=question.anchor,
         may_write_prefix=question.may_write_prefix,
         in_force=question.targets_in_force,
+        other_bounds=question.other_bounds,
     )
     replay = replay or partial(replay_fast, latency=question.latency)
     return _Search(
@@ -104,7 +106,7 @@ class _Search:
     ) -> None:
         self._question = question
         self._budget_events = budget_events
-        self._coarse = coarse(tried)
+        self._coarse = coarse(tried, question.other_bounds)
         self._grid = values_of(tried)
         self._own = _groups_of_their_own(moments, question.nodes, len(self._coarse), budget_events)
         self._judge = Judge(moments, question, tried, self._own, replay)
@@ -250,9 +252,9 @@ class _Search:
     def _advice(self, judged: Judged, name: str | None) -> Advice:
         judge, numbers = self._judge, judged.columns
         case, scores = judged.cases[name], judged.scores[name]
-        allowed, writable = judge.allowed(name, numbers), judge.writable[numbers]
+        allowed, writable = judge.allowed(name, numbers), judge.writable(name, numbers)
         picked = judge.best(judged, name)
-        free = judge.pick(judged, name, judge.any[numbers])
+        free = judge.pick(judged, name, judge.not_trapped(name, numbers))
         rivals = Rivals(case, picked, scores, judge.limits(name), writable, allowed)
 
         def targets(number: int) -> WarmTargets:
@@ -267,7 +269,7 @@ class _Search:
             lower=targets(picked.lower),
             upper=targets(picked.upper),
             uncapped=targets(free.best),
-            binding=self._binding(rivals, free, targets(free.best)),
+            binding=self._binding(rivals, free, targets(free.best), judge.bounds(name)),
             met=picked.met,
             sure=picked.sure,
             present_met=judge.present_met(judged, name),
@@ -276,9 +278,10 @@ class _Search:
                 RunnerUp(targets(n), **_figures(scores[0], n), why=rivals.why(n))
                 for n in rivals.numbers()
             ),
+            present_sure=float(case.sure[0]),
         )
 
-    def _binding(self, rivals: Rivals, free: Pick, uncapped: WarmTargets) -> str:
+    def _binding(self, rivals: Rivals, free: Pick, uncapped: WarmTargets, bounds: Bounds) -> str:
         """What keeps less from being held."""
         case, picked = rivals.case, rivals.picked
         less = case.held < case.held[picked.best] * (1 - TIE_SHARE)
@@ -289,10 +292,10 @@ class _Search:
             leaner = np.zeros_like(leaner)
             leaner[picked.best] = True
         elif less[free.best]:
-            return bound_between(uncapped, self._question.bounds)
+            return bound_between(uncapped, bounds)
         if not leaner.any():
             return "demand"
-        waits = late(rivals.scores, self._question.objective)
+        waits = late(rivals.scores, rivals.objective)
         return DELAYED_LIMIT if waits[leaner].mean() >= 0.5 else CALLS_LIMIT
 
 

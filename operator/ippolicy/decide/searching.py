@@ -10,8 +10,7 @@ from ippolicy.api import EnvKey
 from ippolicy.decide.ask import Ask
 from ippolicy.decide.ec2 import latency_of
 from ippolicy.decide.floor import Floors
-from ippolicy.decide.objective import Objective
-from ippolicy.decide.question import Question, Searched
+from ippolicy.decide.question import Question, Searched, Wish
 from ippolicy.decide.search import choose
 from ippolicy.decide.units import units_of
 from ippolicy.facts import watched_s
@@ -49,14 +48,15 @@ def searched_for(ask: Ask, floors: Floors) -> Searched | None:
 
 
 def _question(ask: Ask, floors: Floors, peaks: Mapping[str, int]) -> Question:
-    spec = ask.policy.spec
+    spec, nodes = ask.policy.spec, Counter(node.group for node in ask.snapshot.nodes)
+    own = any(group.objective or group.bounds for group in spec.groups)
     holders = set(ask.daemon_set.owners.get(EnvKey.WARM_PREFIX_TARGET, ()))
     anchors = {group: WarmTargets(warm_ip=1, minimum_ip=peak) for group, peak in peaks.items()}
     return Question(
         present=ask.settings,
-        bounds=spec.bounds,
-        objective=Objective(spec.objective.delayed_starts_limit, ask.calls_limit),
-        nodes=Counter(node.group for node in ask.snapshot.nodes),
+        bounds=ask.bounds(None),
+        objective=ask.limits(None),
+        nodes=nodes,
         anchor=WarmTargets(warm_ip=1, minimum_ip=max(peaks.values(), default=0)),
         anchors=anchors,
         may_write_prefix=holders <= {FIELD_MANAGER}
@@ -64,4 +64,5 @@ def _question(ask: Ask, floors: Floors, peaks: Mapping[str, int]) -> Question:
         latency=latency_of(ask.signals.ec2),
         floors=floors,
         runs=ask.running.by_group(ask.snapshot.nodes),
+        wishes={group: Wish(ask.bounds(group), ask.limits(group)) for group in nodes if own},
     )

@@ -149,7 +149,7 @@ def _asked(ask: DayAsk) -> DayQuestion:
     takes_s = rollout_s(ask.daemon_set.rollout)
     return DayQuestion(
         base=ask.question.present,
-        objective=ask.question.objective,
+        objective=ask.question.strictest,
         nodes=ask.question.nodes,
         max_switches=ask.max_per_day,
         min_saving=ask.min_saving,

@@ -51,6 +51,7 @@ class Reason(StrEnum):
     NO_NODES = "NoNodes"
     NO_WARM_POOLS = "NoWarmPools"
     ENV_UNREADABLE = "EnvUnreadable"
+    BOUNDS_DISAGREE = "BoundsDisagree"
     WRITER_NONE = "WriterNone"
     AT_BIRTH = "AtBirth"
     WEBHOOK_UNAVAILABLE = "WebhookUnavailable"
@@ -120,7 +121,8 @@ class Recommendation:
     `uncapped` is what demand alone asks for, `lower` and `upper` what a lean and a generous
     reading of it would give; `binding` names the limit or bound that keeps less from being held.
     `meets` says whether the targets keep both limits of the objective, `present_meets` whether
-    those in force do. `calls_limit` is what is left of the limit on EC2 calls, where EC2 is
+    those in force do, and `present_sure` in what share of resampled demand, None where nothing was
+    resampled. `calls_limit` is what is left of the limit on EC2 calls, where EC2 is
     overloaded; `rollout_s` how long it takes to put targets in force.
 
     With a `plan`, targets and figures are those of the part of the day. `raised` is a sentence on
@@ -144,6 +146,7 @@ class Recommendation:
     plan: DayPlan | None = None
     raised: str = ""
     held_interval: tuple[float, float] | None = None
+    present_sure: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +191,10 @@ class Proof:
     rejected: tuple[str, ...] = ()
     present: Forecast | None = None
     predicted: Forecast | None = None
+
+
+NO_PROOF = Proof(basis="")
+"""Of what was decided on nothing that is known."""
 
 
 @dataclass(frozen=True, slots=True)

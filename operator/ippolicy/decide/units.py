@@ -10,6 +10,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ HOUR_S = 3_600.0
 LEAST_SPAN_S = 1.0
 BORN_WITHIN_S = 300.0  # from a node's creation to its first pods, at most
 LAYERS = 3  # by level, in a sample
+_NONE_LATER: Mapping[str, float] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,9 +104,10 @@ def units_of(
     *,
     until_s: float,
     since_s: float = -math.inf,
+    later_s: Mapping[str, float] = _NONE_LATER,
 ) -> list[Unit]:
     """What `traces` show from `since_s` up to `until_s` of the groups that `nodes` are in; what was
-    before serves as their lead.
+    before serves as their lead. `later_s` names nodes that count from a later moment on.
 
     A node that is gone counts with the shape that most nodes of its group have now. Left out are
     nodes whose instance type EC2 does not know, and stretches shorter than a second.
@@ -123,7 +126,8 @@ def units_of(
         # Of a node that is gone it is not known when it was made: its pods may have been there.
         new = born.get(trace.node, 0.0) > trace.since_s - BORN_WITHIN_S
         cold = new and trace.since_s == first_s[trace.node]
-        units += _days(trace, shape, since_s, min(trace.until_s, until_s), cold=cold)
+        from_s = max(since_s, later_s.get(trace.node, since_s))
+        units += _days(trace, shape, from_s, min(trace.until_s, until_s), cold=cold)
     return units
 
 

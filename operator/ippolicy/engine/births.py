@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -19,23 +19,24 @@ from ippolicy.act.outcome import Outcome, OutcomeKind, outcome_of
 from ippolicy.act.requests import CallFailed
 from ippolicy.act.restarts import PodRestarts
 from ippolicy.act.tables import table_name
-from ippolicy.admission import Verdict, WebhookServer
+from ippolicy.admission import Verdict, WebhookProcess
 from ippolicy.admission.certificates import LOOK_S
 from ippolicy.api import IPPolicy, Method
-from ippolicy.api.groups import NodeGroup
+from ippolicy.decide.births import ledger
 from ippolicy.decide.births.document import read_table, write_table
 from ippolicy.decide.births.progress import GroupProgress, progress, told
-from ippolicy.decide.births.roll import News, Rolled
-from ippolicy.decide.births.table import NodePlace, PolicyTable
+from ippolicy.decide.births.roll import Asked, News, Rolled
+from ippolicy.decide.births.table import PolicyTable
 from ippolicy.decide.decision import Inputs
-from ippolicy.decide.groups import group_of
 from ippolicy.decide.types import Decision, Reason
 from ippolicy.decide.types import Verdict as Decided
 from ippolicy.engine import steps
+from ippolicy.engine.giving_back import give_back
+from ippolicy.engine.places import LivePlaces
 from ippolicy.engine.policies import Standing, ref_of
 from ippolicy.engine.webhook import WebhookKeeper
 from ippolicy.errors import ActError, IPPolicyError
-from ippolicy.facts import DaemonSetRef, NodeFacts, Record, Snapshot
+from ippolicy.facts import DaemonSetRef, Record, Snapshot
 from ippolicy.offloop import call_off_loop
 
 _log = logging.getLogger("ippolicy")
@@ -51,27 +52,12 @@ WITHDRAWN = (
 )
 
 
-class LivePlaces:
-    """What the targets of a node go by, from the live cache of nodes. Called from any thread."""
-
-    def __init__(self, node: Callable[[str], NodeFacts | None]) -> None:
-        self._node = node
-        self.groups: Mapping[DaemonSetRef, Sequence[NodeGroup]] = {}
-
-    def __call__(self, ref: DaemonSetRef, name: str) -> NodePlace | None:
-        facts = self._node(name)
-        if facts is None:
-            return None
-        group = group_of(facts.labels, facts.group, self.groups.get(ref, ()))
-        return NodePlace(group, facts.instance_type, name)
-
-
 @dataclass(frozen=True, slots=True)
 class Webhook:
     """The parts of a webhook that is turned on; `listed` says whether all policies are known."""
 
     store: TextStore
-    server: WebhookServer
+    server: WebhookProcess
     keeper: WebhookKeeper
     places: LivePlaces
     listed: Callable[[], bool]
@@ -107,8 +93,14 @@ class Births:
         self._steps = steps.Steps(spread_s=spread_s)
         self._looked = _Looked()
         self._problem = ""
-        self._unread: set[DaemonSetRef] = set()
+        self._acting: frozenset[DaemonSetRef] = frozenset()
         self._told: dict[str, str] = {}
+        self._known: set[DaemonSetRef] = set()
+
+    @property
+    def down_s(self) -> float:
+        """How long pods have been let through because the webhook's process does not start."""
+        return self._webhook.server.down_s if self._webhook is not None else 0.0
 
     @property
     def on(self) -> bool:
@@ -128,25 +120,25 @@ class Births:
     @property
     def _in_the_dark(self) -> bool:
         """Whether some table was never read: there may be targets that nobody knows of here."""
-        return bool(self._unread - self._stored.keys())
+        return not self._acting <= self._known
 
     async def see(self, standings: Iterable[Standing]) -> None:
         """Read the tables of the DaemonSets that policies act on, and answer by them."""
         if (webhook := self._webhook) is None:
             return
         acting = {one.ref: one.policy for one in standings if one.rival is None}
-        webhook.places.groups = {ref: policy.spec.groups for ref, policy in acting.items()}
+        webhook.places.group_by({ref: policy.spec.groups for ref, policy in acting.items()})
+        self._acting = frozenset(acting)
+        self._known &= acting.keys()
         for ref in self._stored.keys() - acting.keys():
             self._take(ref, None)
         for ref in acting:
             try:
                 self._take(ref, await call_off_loop(partial(webhook.store.read, ref)))
-                self._unread.discard(ref)
+                self._known.add(ref)
             except ActError as error:  # what was read before stays good
                 self._failed("read-targets", error)
-                self._unread.add(ref)
-        self._unread &= acting.keys()
-        webhook.server.tables.replace(self._tables)
+        webhook.server.answer_by(self._tables)
 
     async def look(self, *, leading: bool) -> None:
         """Keep server, certificates and configuration as the tables ask, when that is due."""
@@ -190,7 +182,7 @@ class Births:
         if step.due or stored is None or stored.text != write_table(step.table):
             reason, message = steps.told(step, decision)
             return replace(decision, verdict=Decided.CHANGE, reason=reason, message=message)
-        self._steps.forget(ref)
+        self._steps.rest(ref)
         return self._waiting(policy, inputs.snapshot, decision, step) if goes else decision
 
     def _waiting(
@@ -204,7 +196,8 @@ class Births:
         have, total = told(self.progress(policy, snapshot))
         message = f"{have} of {total} nodes have the targets of their group"
         if have == total and not step.table.trials:
-            return hold(reason=Reason.TARGETS_IN_PLACE, message=message)
+            reason, why = steps.at_rest(step, any_wanted=total > 0)
+            return hold(reason=reason, message=f"{message}{why}")
         return hold(reason=Reason.AT_BIRTH, message=f"{message}; {steps.waits(step)}")
 
     async def publish(self, policy: IPPolicy, snapshot: Snapshot) -> Outcome:
@@ -220,7 +213,7 @@ class Births:
             if stored is None or stored.text != text:
                 write = partial(webhook.store.write, ref, text, over=stored)
                 self._take(ref, await call_off_loop(write))
-                webhook.server.tables.replace(self._tables)
+                webhook.server.answer_by(self._tables)
                 self._steps.published(ref)
             went = await call_off_loop(partial(self._delete, webhook, ref, step, snapshot))
         except ActError as error:
@@ -232,6 +225,10 @@ class Births:
             f"{have} of {total} nodes have the targets of their group{restarted}; "
             f"{steps.waits(step)}",
         )
+
+    def step(self, ref: DaemonSetRef) -> tuple[Asked, Rolled] | None:
+        """The step that followed from the last decision, with what it rests on."""
+        return self._steps.taken(ref)
 
     def news(self, policy: IPPolicy) -> tuple[News, ...]:
         """What the last pass over a policy published that is new."""
@@ -263,24 +260,42 @@ class Births:
         except ActError as error:
             return outcome_of(error)
         self._take(ref, None)
-        webhook.server.tables.replace(self._tables)
+        webhook.server.answer_by(self._tables)
         return Outcome(OutcomeKind.RESTORED, f"DaemonSet {ref}: {WITHDRAWN}")
+
+    async def give_back(
+        self, policy: IPPolicy, ref: DaemonSetRef, snapshot: Snapshot
+    ) -> Outcome | None:
+        """Have pods that were born with targets of ours made anew, now that none is any more."""
+        webhook = self._webhook
+        return await give_back(webhook.restarts, policy, ref, snapshot) if webhook else None
 
     def has(self, ref: DaemonSetRef) -> bool:
         """Whether pods of a DaemonSet are born with targets by group."""
         return ref in self._stored
+
+    def knows(self, ref: DaemonSetRef) -> bool:
+        """Whether it is known what pods of a DaemonSet are born with, be it nothing."""
+        return ref in self._known and (ref in self._tables) is (ref in self._stored)
+
+    def table(self, ref: DaemonSetRef) -> PolicyTable | None:
+        """What pods of a DaemonSet are born with; None where nothing is set."""
+        return self._tables.get(ref)
 
     def owner(self, ref: DaemonSetRef) -> str | None:
         """The policy whose targets those are; None where there are none, or nobody can tell."""
         table = self._tables.get(ref)
         return table.policy if table is not None else None
 
-    def progress(self, policy: IPPolicy, snapshot: Snapshot) -> tuple[GroupProgress, ...]:
+    def progress(
+        self, policy: IPPolicy, snapshot: Snapshot, record: Record | None = None
+    ) -> tuple[GroupProgress, ...]:
         """How far the nodes of a policy are; empty where neither table nor pod tells of targets."""
         table = self._tables.get(ref_of(policy))
         if table is None and not snapshot.births:
             return ()
-        return progress(table, snapshot.nodes, snapshot.births)
+        in_force_s = ledger.in_force_s(record) if record is not None else {}
+        return progress(table, snapshot.nodes, snapshot.agents, in_force_s)
 
     async def stop(self) -> None:
         """Answer no more; what is on the cluster stays for the next operator."""

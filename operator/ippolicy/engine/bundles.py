@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import gzip
 
+from ippolicy.decide.births.kept import KeptStep
+from ippolicy.decide.births.roll import Asked, Rolled
 from ippolicy.decide.bundle import dump
 from ippolicy.decide.decision import Inputs
 from ippolicy.decide.types import Decision
 from ippolicy.offloop import call_off_loop
 
+Step = tuple[Asked, Rolled]
+"""A step of targets by node group: what it rests on, and what came of it."""
 _QUICK = 1  # most of a large bundle is compressed already
 
 
@@ -17,12 +21,12 @@ class Bundles:
     """Kept as they were decided on, and written only when they are asked for, one at a time."""
 
     def __init__(self) -> None:
-        self._last: dict[str, tuple[Inputs, Decision]] = {}
+        self._last: dict[str, tuple[Inputs, Decision, Step | None]] = {}
         self._writing = asyncio.Lock()
 
-    def keep(self, inputs: Inputs, decision: Decision) -> None:
-        """Take the place of what was last decided on this policy."""
-        self._last[inputs.policy.name] = inputs, decision
+    def keep(self, inputs: Inputs, decision: Decision, births: Step | None = None) -> None:
+        """Take the place of what was last decided on this policy, and of the step that followed."""
+        self._last[inputs.policy.name] = inputs, decision, births
 
     def forget(self, policy: str) -> None:
         """Let go of a policy that is gone."""
@@ -43,4 +47,8 @@ class Bundles:
             last = self._last.get(policy)
             if last is None:
                 return None
-            return await call_off_loop(lambda: gzip.compress(dump(*last), _QUICK))
+            return await call_off_loop(lambda: gzip.compress(_written(*last), _QUICK))
+
+
+def _written(inputs: Inputs, decision: Decision, births: Step | None) -> bytes:
+    return dump(inputs, decision, KeptStep.of(*births) if births is not None else None)

@@ -23,11 +23,13 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Final, Protocol
 
 from ippolicy.act.lease import LeaseState
 from ippolicy.errors import ActError, FactsChanged
 from ippolicy.offloop import call_off_loop
+
+LAST_WORD_S: Final = 1.0  # a stop waits no longer than this, and is over within 5 s
 
 _log = logging.getLogger("ippolicy")
 
@@ -138,12 +140,11 @@ class Election:
             return
         self._leave()
         try:
-            try:
-                await self._give_up()
-            except FactsChanged:  # a renewal was still on its way
-                await self._give_up()
-        except ActError as error:
-            _log.warning("%s: another takes over once the Lease has run out", error)
+            async with asyncio.timeout(LAST_WORD_S):
+                await self._give_up_at_last()
+        except (ActError, TimeoutError) as error:
+            why = str(error) or "the API server did not answer in time"
+            _log.warning("%s: another takes over once the Lease has run out", why)
 
     def _leave(self) -> None:
         self._until_s = float("-inf")
@@ -163,6 +164,12 @@ class Election:
         self._end = asyncio.get_running_loop().call_later(
             until_s - self._clock(), self._lose, "the Lease was not renewed in time"
         )
+
+    async def _give_up_at_last(self) -> None:
+        try:
+            await self._give_up()
+        except FactsChanged:  # a renewal was still on its way
+            await self._give_up()
 
     async def _give_up(self) -> None:
         found = await call_off_loop(self._store.read)

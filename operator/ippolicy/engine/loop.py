@@ -32,6 +32,7 @@ from ippolicy.engine.deciding import Decider
 from ippolicy.engine.election import Alone, Office
 from ippolicy.engine.elsewhere import Elsewhere
 from ippolicy.engine.imports import Imports
+from ippolicy.engine.ledgers import follow_births
 from ippolicy.engine.pacing import put_back_pace
 from ippolicy.engine.policies import (
     Policies,
@@ -91,6 +92,7 @@ class Engine:
             publisher=publisher,
             office=self._office,
             clock=clock,
+            look=self._snapshot,
         )
         self._acting = Acting(
             self.policies, actor=actor, births=self.births, office=self._office, clock=clock
@@ -277,7 +279,8 @@ class Engine:
     async def _look_at(self) -> list[Standing]:
         """The policies that there are, with what they are about being observed."""
         standings = self.policies.standings()
-        await self.observer.set_refs({standing.ref for standing in standings})
+        refs = {standing.ref for standing in standings}
+        await self.observer.set_refs(refs | self.policies.leaving())
         self.observer.select_subnets({selection_of(standing.policy) for standing in standings})
         return standings
 
@@ -297,6 +300,7 @@ class Engine:
         try:
             record = await self._record(policy, ref, snapshot)
             record = await put_back_pace(self._actor, self._office, policy, ref, record)
+            record = await follow_births(self._actor, self.births, policy, snapshot, record)
         except IPPolicyError as error:
             trusted = await call_off_loop(partial(self._decider.look, policy, ref, snapshot))
             found = {"outcome": outcome_of(error), "trusted": trusted}
@@ -344,7 +348,8 @@ class Engine:
             snapshot=snapshot,
             min_coverage=self._limits.min_coverage,
             checkpoint=self._checkpoints.state(ref_of(policy)),
-            births=self.births.progress(policy, snapshot),
+            births=self.births.progress(policy, snapshot, found.get("record")),
+            table=self.births.table(ref_of(policy)),
             news=self.births.news(policy),
             **found,
         )
@@ -396,6 +401,7 @@ class Engine:
                 elsewhere=self._elsewhere.rollout(ref, self.policies.standings()),
             )
         )
-        self.bundles.keep(inputs, decision)
         settle = partial(self.births.settle, inputs, decision, inputs.record)
-        return inputs.record, await call_off_loop(settle), ahead
+        settled = await call_off_loop(settle)
+        self.bundles.keep(inputs, decision, self.births.step(ref))
+        return inputs.record, settled, ahead

@@ -22,11 +22,12 @@ from ippolicy.act.lease import LeaseStore
 from ippolicy.act.restarts import PodRestarts
 from ippolicy.act.tables import table_store
 from ippolicy.act.webhook import WebhookObjects
-from ippolicy.admission import Tables, WebhookServer
+from ippolicy.admission import WebhookProcess
 from ippolicy.admission.configuration import Service
-from ippolicy.engine.births import Births, LivePlaces, Webhook
+from ippolicy.engine.births import Births, Webhook
 from ippolicy.engine.election import Alone, Election
 from ippolicy.engine.loop import Engine
+from ippolicy.engine.places import LivePlaces
 from ippolicy.engine.publisher import Publisher
 from ippolicy.engine.server import Server
 from ippolicy.engine.webhook import WebhookKeeper
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger("ippolicy")
 _MISSED_PASSES = 10
 COMPILING = "the replay of demand is being compiled, which takes half a minute once"
+WEBHOOK_DOWN = "the webhook's process cannot be started again: the log says why"
+_WEBHOOK_MAY_BE_DOWN_S = 60.0
 NO_POLICIES = "policies: not listed yet"
 
 
@@ -135,10 +138,9 @@ class Operator:
                 "IPPOLICY_WEBHOOK_SERVICE is set, and IPPOLICY_LEASE_NAMESPACE is not: set it to "
                 "the namespace of that Service"
             )
-        places = LivePlaces(observer.cluster.node)
-        server = WebhookServer(
-            Tables(), places, host=settings.http_host, port=settings.webhook_port
-        )
+        server = WebhookProcess(host=settings.http_host, port=settings.webhook_port)
+        places = LivePlaces(observer.cluster.nodes, server.place)
+        observer.cluster.on_node = places.node_changed
         objects = WebhookObjects(client, namespace=namespace, secret=name, configuration=name)
         keeper = WebhookKeeper(
             server,
@@ -157,7 +159,9 @@ class Operator:
 
     def _alive(self) -> Health:
         longest_s = max(60.0, _MISSED_PASSES * self._settings.interval.seconds)
-        return alive(last_pass_s=self.engine.last_pass_s, now_s=time.time(), max_age_s=longest_s)
+        passes = alive(last_pass_s=self.engine.last_pass_s, now_s=time.time(), max_age_s=longest_s)
+        down = self.engine.births.down_s > _WEBHOOK_MAY_BE_DOWN_S
+        return Health((*passes.reasons, WEBHOOK_DOWN)) if down else passes
 
     def _ready(self) -> Health:
         # Who is not in office is ready likewise: it could go on at once.

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ippolicy.api import FINALIZER, IPPolicy
+from ippolicy.api import FINALIZER, IPPolicy, Method
 from ippolicy.errors import InvalidPolicy
 from ippolicy.facts import DaemonSetRef, SubnetSelection
 
@@ -89,6 +89,14 @@ class Policies:
             standings.append(Standing(oldest, ref, None))
             standings += [Standing(policy, ref, oldest.name) for policy in younger]
         return standings
+
+    def leaving(self) -> set[DaemonSetRef]:
+        """The DaemonSets whose pods return to their template before a policy goes."""
+        return {
+            ref_of(policy)
+            for policy in self._policies.values()
+            if policy.deleting and policy.spec.apply.method is Method.ADMISSION
+        }
 
     def owners(self) -> dict[DaemonSetRef, list[IPPolicy]]:
         """The policies about each DaemonSet, the one that acts first."""

@@ -14,13 +14,14 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from ippolicy.act.rollout import RolloutPhase, RolloutState, begun_s
-from ippolicy.api import IPPolicy, Mode
+from ippolicy.api import IPPolicy, Method, Mode
 from ippolicy.decide import guards, proof
 from ippolicy.decide.environment import read_environment
 from ippolicy.decide.guards import Trip, Watched
 from ippolicy.decide.hindsight import Look, in_hindsight
 from ippolicy.decide.measure import Meter
 from ippolicy.decide.running import running_of
+from ippolicy.engine.group_proof import GroupProofs, Update
 from ippolicy.errors import IPPolicyError
 from ippolicy.facts import (
     Change,
@@ -35,7 +36,7 @@ from ippolicy.ipamd import WarmTargets
 
 _log = logging.getLogger("ippolicy")
 
-Noting = Callable[[DaemonSetRef, Callable[[Record], Record]], Record | None]
+Noting = Callable[[DaemonSetRef, Update], Record | None]
 """Writes what a pure function makes of a record, as `Actor.note` does."""
 
 
@@ -45,6 +46,7 @@ class _Kept:
 
     saved_until_s: float
     meter: Meter = field(default_factory=Meter)
+    groups: GroupProofs = field(default_factory=GroupProofs)
     short_since_s: float | None = None
 
 
@@ -70,6 +72,7 @@ class Proofs:
         now_s = snapshot.taken_at_s
         kept = self._kept.setdefault(ref, _Kept(saved_until_s=now_s))
         kept.meter.note(snapshot)
+        kept.groups.note(snapshot)
         facts = snapshot.daemon_set
         if facts is None or not guards.missing(facts.rollout):
             kept.short_since_s = None
@@ -106,15 +109,13 @@ class Proofs:
     ) -> Record | None:
         """The record with what there was to be measured written down; blocks where there was."""
         facts, kept = look.snapshot.daemon_set, self._kept[ref]
-        change = record.last_change if record is not None else None
-        if facts is None or change is None or policy.spec.mode is Mode.OFF:
+        if facts is None or record is None or policy.spec.mode is Mode.OFF:
             return record
-        if change.phase is not ChangePhase.COMPLETE or not _in_force(change, facts):
-            kept.saved_until_s = look.now_s
-            return record
-        measured = _measurement(kept, look, facts, change)
-        saved = _saving(kept, look, facts, change)
-        updates = [update for update in (measured, saved) if update is not None]
+        if policy.spec.apply.method is Method.ADMISSION:
+            measured, saved = kept.groups.found(look, facts, record)
+        else:
+            measured, saved = _found(kept, look, facts, record.last_change)
+        updates = [*measured, *([saved] if saved is not None else [])]
         if not updates:
             return record
         try:
@@ -123,13 +124,24 @@ class Proofs:
             _log.warning("policy %s: a measurement waits: %s", policy.name, error)
             return record
         if saved is not None:
-            kept.saved_until_s = look.now_s
+            kept.saved_until_s = kept.groups.saved_until_s = look.now_s
         return noted
 
 
-def _measurement(
-    kept: _Kept, look: Look, facts: DaemonSetFacts, change: Change
-) -> Callable[[Record], Record] | None:
+def _found(
+    kept: _Kept, look: Look, facts: DaemonSetFacts, change: Change | None
+) -> tuple[list[Update], Update | None]:
+    """What there is to be written of the last change, and of what it has saved."""
+    if change is None:
+        return [], None
+    if change.phase is not ChangePhase.COMPLETE or not _in_force(change, facts):
+        kept.saved_until_s = look.now_s
+        return [], None
+    measured = _measurement(kept, look, facts, change)
+    return [measured] if measured is not None else [], _saving(kept, look, facts, change)
+
+
+def _measurement(kept: _Kept, look: Look, facts: DaemonSetFacts, change: Change) -> Update | None:
     """What the measurement that is due adds to the record."""
     now_s = look.now_s
     after_s = proof.due(change, now_s)
@@ -144,9 +156,7 @@ def _measurement(
     return partial(proof.with_measured, change_id=change.id, found=found)
 
 
-def _saving(
-    kept: _Kept, look: Look, facts: DaemonSetFacts, change: Change
-) -> Callable[[Record], Record] | None:
+def _saving(kept: _Kept, look: Look, facts: DaemonSetFacts, change: Change) -> Update | None:
     """What was saved since it was last counted, once that is an hour ago."""
     now_s = look.now_s
     since_s = max(kept.saved_until_s, (change.completed_at_s or now_s) + proof.SETTLE_S)
@@ -159,11 +169,9 @@ def _saving(
         return None
     defaults, expected = replayed
 
-    def update(record: Record) -> Record:
-        after = proof.saved(record, counts, defaults, now_s)
-        return proof.explained(after) if proof.within(counts, expected) else after
-
-    return update
+    return partial(
+        proof.with_saved, counts=counts, defaults=defaults, expected=expected, now_s=now_s
+    )
 
 
 def _replayed(
@@ -180,7 +188,7 @@ def _in_force(change: Change, facts: DaemonSetFacts) -> bool:
     return all(value in (None, env.get(key)) for key, value in change.after.items())
 
 
-def _all(updates: Sequence[Callable[[Record], Record]], record: Record) -> Record:
+def _all(updates: Sequence[Update], record: Record) -> Record:
     for update in updates:
         record = update(record)
     return record

@@ -1,22 +1,21 @@
 """Carries what `account` says to where people look: status, Events, metrics.
 
 Telling never stands in the way of acting: what the API server does not take is counted, logged and
-said again at the next pass.
+said again at the next pass. What was said is said only once: events come from what differs from the
+last word on a policy, whether the API server took its status or not.
 """
 
 from __future__ import annotations
 
-import json
 import logging
-import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ippolicy.account import events
 from ippolicy.account.changes import rolled_back_by
 from ippolicy.account.conditions import invalid_policy_conditions
-from ippolicy.account.difference import merge_patch, worth_writing
+from ippolicy.account.difference import either, merge_patch, patch_over_any, worth_writing
 from ippolicy.account.events import Deduplicator, Event
 from ippolicy.account.exporter import Exporter
 from ippolicy.account.status import status_document
@@ -24,22 +23,27 @@ from ippolicy.account.transitions import new_drifts, transitions
 from ippolicy.account.view import View
 from ippolicy.account.words import timestamp
 from ippolicy.act.outcome import Outcome, OutcomeKind
-from ippolicy.api import API_VERSION, GROUP, KIND, PLURAL, VERSION, IPPolicy, OnDelete
+from ippolicy.act.requests import may_pass_later, status_object
+from ippolicy.api import GROUP, PLURAL, VERSION, IPPolicy, OnDelete
 from ippolicy.api.status import Condition
+from ippolicy.engine.outbox import NAMESPACE, Answer, Outbox
 from ippolicy.offloop import call_off_loop
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
 _log = logging.getLogger("ippolicy")
-_EVENT_NAMESPACE = "default"  # where Events about cluster-scoped objects live
 
 
 @dataclass(frozen=True, slots=True)
-class _Written:
+class _Word:
+    """The status last told of a policy, and when the API server took it; None where it may not have
+    it: then the cluster has some of `maybe`."""
+
     uid: str
-    at_s: float
     status: Mapping[str, Any]
+    taken_at_s: float | None
+    maybe: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Publisher:
@@ -59,13 +63,15 @@ class Publisher:
         self._refresh_s = refresh_s
         self._timeout_s = timeout_s
         self._events = Deduplicator()
-        self._written: dict[str, _Written] = {}
+        self._outbox = Outbox(self._create, exporter)
+        self._words: dict[str, _Word] = {}
 
     def forget(self, name: str) -> None:
         """Drop all that is kept of a policy that is gone."""
         self.exporter.forget(name)
         self._events.forget(name)
-        self._written.pop(name, None)
+        self._outbox.forget(name)
+        self._words.pop(name, None)
 
     async def publish(self, view: View, shown: Mapping[str, Any]) -> None:
         """Tell what one pass over a policy came to; `shown` is its status on the cluster."""
@@ -85,9 +91,10 @@ class Publisher:
             self.exporter.tried(name, one.group, one.step.value)
         if drifted := new_drifts(view, before):
             self.exporter.drifted(name, len(drifted))
-        await self._write(view.policy, before, after, now_s)
         for event in transitions(view, before, after):
-            await self._post(view.policy, event, now_s)
+            self._tell(view.policy, event, now_s)
+        await self._write(view.policy, shown, after, now_s)
+        await self._outbox.send()
 
     async def refuse(
         self, raw: Mapping[str, Any], problem: str, shown: Mapping[str, Any], now_s: float
@@ -104,8 +111,9 @@ class Publisher:
             "observedGeneration": generation,
             "conditions": [c.model_dump(mode="json", by_alias=True) for c in said],
         }
-        await self._write(policy, before, after, now_s)
-        await self._post(policy, events.policy_invalid(problem), now_s)
+        self._tell(policy, events.policy_invalid(problem), now_s)
+        await self._write(policy, shown, after, now_s)
+        await self._outbox.send()
 
     async def restored(self, policy: IPPolicy, outcome: Outcome, now_s: float) -> None:
         """Tell what came of putting the originals back."""
@@ -113,27 +121,38 @@ class Publisher:
         if outcome.kind is OutcomeKind.RESTORED:
             retain = policy.spec.on_delete is OnDelete.RETAIN
             event = events.originals_retained if retain else events.originals_restored
-            await self._post(policy, event(outcome.message), now_s)
+            self._tell(policy, event(outcome.message), now_s)
         elif not outcome.settled and outcome.kind is not OutcomeKind.UNDER_WAY:
-            await self._post(policy, events.restore_failed(outcome.message), now_s)
+            self._tell(policy, events.restore_failed(outcome.message), now_s)
+        await self._outbox.send()
+
+    def _word(self, policy: IPPolicy) -> _Word | None:
+        word = self._words.get(policy.name)
+        return word if word is not None and word.uid == policy.uid else None
 
     def _before(self, policy: IPPolicy, shown: Mapping[str, Any]) -> Mapping[str, Any]:
-        written = self._written.get(policy.name)
-        return written.status if written is not None and written.uid == policy.uid else shown
+        word = self._word(policy)
+        return shown if word is None else word.status
 
     async def _write(
         self,
         policy: IPPolicy,
-        before: Mapping[str, Any],
+        shown: Mapping[str, Any],
         after: Mapping[str, Any],
         now_s: float,
     ) -> None:
-        written = self._written.get(policy.name)
-        age_s = abs(now_s - written.at_s) if written is not None else float("inf")
-        if not worth_writing(before, after, age_s=age_s, refresh_s=self._refresh_s):
-            return
-        patch = {"metadata": {"uid": policy.uid}, "status": merge_patch(before, after)}
-        done = await self._send(
+        word = self._word(policy) or _Word(policy.uid, shown, float("-inf"))
+        if word.taken_at_s is None:
+            maybe = either(word.maybe, shown)
+            difference = patch_over_any(maybe, after)
+        else:
+            age_s = abs(now_s - word.taken_at_s)
+            if not worth_writing(word.status, after, age_s=age_s, refresh_s=self._refresh_s):
+                return
+            maybe = either(word.status, shown)
+            difference = merge_patch(word.status, after)
+        patch = {"metadata": {"uid": policy.uid}, "status": difference}
+        answer = await self._send(
             "patch-status",
             lambda: self._custom.patch_cluster_custom_object_status(
                 GROUP,
@@ -146,54 +165,32 @@ class Publisher:
                 _preload_content=False,
             ),
         )
-        if done:
-            self._written[policy.name] = _Written(policy.uid, now_s, after)
+        if answer is Answer.TAKEN:
+            self._words[policy.name] = _Word(policy.uid, after, now_s)
         else:
-            # What is on the cluster is no longer known; the next pass starts from the watch.
-            self._written.pop(policy.name, None)
+            # It may have been carried out all the same, and the watch may not show it yet.
+            self._words[policy.name] = _Word(policy.uid, after, None, either(maybe, after))
 
-    async def _post(self, policy: IPPolicy, event: Event, now_s: float) -> None:
+    def _tell(self, policy: IPPolicy, event: Event, now_s: float) -> None:
         count = self._events.admit(policy.name, event, now_s)
         if not count:
             return
-        moment = timestamp(now_s)
-        body: Any = {
-            "apiVersion": "v1",
-            "kind": "Event",
-            "metadata": {
-                "name": f"{policy.name}.{uuid.uuid4().hex[:16]}",
-                "namespace": _EVENT_NAMESPACE,
-            },
-            "involvedObject": {
-                "apiVersion": API_VERSION,
-                "kind": KIND,
-                "name": policy.name,
-                "uid": policy.uid,
-            },
-            "reason": event.reason,
-            "message": event.message,
-            "type": event.type.value,
-            "count": count,
-            "firstTimestamp": moment,
-            "lastTimestamp": moment,
-            "source": {"component": "ippolicy-operator"},
-            "reportingComponent": "ippolicy-operator",
-            "reportingInstance": "",
-        }
         log = _log.warning if event.type is events.EventType.WARNING else _log.info
         log("policy %s: %s: %s", policy.name, event.reason, event.message)
-        self.exporter.posted(policy.name, event.reason)
-        await self._send(
+        self._outbox.put(policy, event, count=count, now_s=now_s)
+
+    async def _create(self, body: Any) -> Answer:
+        return await self._send(
             "create-event",
             lambda: self._core.create_namespaced_event(
-                _EVENT_NAMESPACE,
+                NAMESPACE,
                 body,
                 _request_timeout=self._timeout_s,
                 _preload_content=False,
             ),
         )
 
-    async def _send(self, operation: str, call: Callable[[], Any]) -> bool:
+    async def _send(self, operation: str, call: Callable[[], Any]) -> Answer:
         from kubernetes.client import ApiException
         from kubernetes.config import ConfigException
         from urllib3.exceptions import HTTPError
@@ -203,19 +200,16 @@ class Publisher:
             # What is answered is read, so that the connection serves again, but not looked at.
             await call_off_loop(lambda: call().data)
         except ApiException as error:
-            reason = str(error.status)
-            said = _status_message(error.body) or error.reason
+            status = status_object(error.body)
+            if status.get("reason") == "AlreadyExists":
+                return Answer.TAKEN  # by a request whose answer was lost
+            answer = Answer.LATER if may_pass_later(error.status or None) else Answer.REFUSED
+            reason, said = str(error.status), str(status.get("message") or error.reason)
         except (ConfigException, HTTPError, OSError) as error:
-            reason = said = type(error).__name__
+            answer, reason = Answer.LATER, type(error).__name__
+            said = reason
         else:
-            return True
+            return Answer.TAKEN
         self.exporter.failed("kubernetes", operation, reason)
         _log.warning("%s was not taken by the API server: %s", operation, said)
-        return False
-
-
-def _status_message(body: str | bytes | None) -> str | None:
-    try:
-        return str(json.loads(body or "{}").get("message") or "") or None
-    except (ValueError, AttributeError):
-        return None
+        return answer

@@ -15,6 +15,7 @@ from ippolicy.decide.types import Decision, Reason, Recommendations, Verdict
 from ippolicy.facts import DaemonSetRef
 
 _MOST_TOLD = 5
+_IN_PLACE = Reason.TARGETS_IN_PLACE
 
 
 class Steps:
@@ -24,6 +25,7 @@ class Steps:
         self._spread_s = spread_s
         self._cohorts: dict[DaemonSetRef, Cohorts] = {}
         self._known: dict[DaemonSetRef, Mapping[str, Recommendations]] = {}
+        self._taken: dict[DaemonSetRef, tuple[Asked, Rolled]] = {}
         self._current: dict[DaemonSetRef, Rolled] = {}
         self._news: dict[DaemonSetRef, tuple[News, ...]] = {}
 
@@ -39,17 +41,17 @@ class Steps:
         """The next step from `table`, which is the current one from now on."""
         cohorts = self._cohorts.setdefault(ref, Cohorts())
         cohorts.note(table, inputs.snapshot)
-        step = roll(
-            Asked(
-                inputs,
-                decision,
-                table,
-                cohorts.counts(),
-                self._known.get(ref, {}),
-                spread_s=self._spread_s,
-                listening=listening,
-            )
+        asked = Asked(
+            inputs,
+            decision,
+            table,
+            cohorts.counts(),
+            self._known.get(ref, {}),
+            spread_s=self._spread_s,
+            listening=listening,
         )
+        step = roll(asked)
+        self._taken[ref] = asked, step
         self._known[ref] = step.known
         self._current[ref] = step
         return step
@@ -66,10 +68,19 @@ class Steps:
         """What is new since the step before."""
         return self._news.get(ref, ())
 
-    def forget(self, ref: DaemonSetRef) -> None:
-        """The current step is over."""
+    def taken(self, ref: DaemonSetRef) -> tuple[Asked, Rolled] | None:
+        """The step that followed from the last decision, None for none."""
+        return self._taken.get(ref)
+
+    def rest(self, ref: DaemonSetRef) -> None:
+        """The step that was taken changes nothing: there is none to be carried out."""
         self._current.pop(ref, None)
         self._news.pop(ref, None)
+
+    def forget(self, ref: DaemonSetRef) -> None:
+        """Another decision was made: the step before is over."""
+        self.rest(ref)
+        self._taken.pop(ref, None)
 
     def drop(self, ref: DaemonSetRef) -> None:
         """Forget all of a DaemonSet whose pods are born with nothing of ours any more."""
@@ -88,6 +99,20 @@ def told(step: Rolled, decision: Decision) -> tuple[Reason, str]:
         return Reason.ROLLED_BACK, message
     goes = decision.verdict is Verdict.CHANGE
     return decision.reason if goes else Reason.AT_BIRTH, message
+
+
+def at_rest(step: Rolled, *, any_wanted: bool) -> tuple[Reason, str]:
+    """What it means that nothing is tried and nothing is outstanding: a stable word, and what is to
+    be said of it. Not all is well where no node is to have any targets, or where some were refused.
+    """
+    stops = [(g, s) for g, s in sorted(step.stops.items()) if s.reason is not _IN_PLACE]
+    refused = [(group, stop) for group, stop in stops if stop.reason is Reason.BACKING_OFF]
+    telling = refused or ([] if any_wanted else stops)
+    if not telling:
+        return _IN_PLACE, ""
+    (group, stop), others = telling[0], len(telling) - 1
+    more = f"; so it is with {others} more groups" if others else ""
+    return stop.reason, f"; {group}: {stop.message}{more}"
 
 
 def waits(step: Rolled) -> str:

@@ -9,12 +9,13 @@ from ippolicy.act.outcome import Outcome, outcome_of
 from ippolicy.act.requests import CallFailed
 from ippolicy.api import IPPolicy, Method, Mode, OnDelete
 from ippolicy.decide.gates import wish_gate
+from ippolicy.decide.types import Reason
 from ippolicy.engine.births import Births
 from ippolicy.engine.election import Office
 from ippolicy.engine.policies import Policies, former_ref
 from ippolicy.engine.publisher import Publisher
 from ippolicy.errors import FactsChanged, IPPolicyError
-from ippolicy.facts import DaemonSetRef
+from ippolicy.facts import DaemonSetRef, Snapshot
 from ippolicy.offloop import call_off_loop
 
 OUT_OF_OFFICE = "another operator holds the Lease: it goes on from here"
@@ -33,6 +34,7 @@ class Undoing:
         publisher: Publisher,
         office: Office,
         clock: Callable[[], float],
+        look: Callable[[IPPolicy, DaemonSetRef], Snapshot],
     ) -> None:
         self._policies = policies
         self._actor = actor
@@ -40,6 +42,7 @@ class Undoing:
         self._publisher = publisher
         self._office = office
         self._clock = clock
+        self._look = look
 
     async def leave_behind(
         self, policy: IPPolicy, ref: DaemonSetRef
@@ -64,9 +67,14 @@ class Undoing:
         return str(former), outcome
 
     async def withdraw(self, policy: IPPolicy, ref: DaemonSetRef) -> Outcome | None:
-        """Withdraw targets by group where the policy has them set in another way by now."""
+        """Withdraw targets by group where the policy has them set in another way by now.
+
+        By hand, too: what a person sets in the template is for the pods that are born next.
+        """
         at_birth = policy.spec.apply.method is Method.ADMISSION
-        if at_birth or not self._births.has(ref) or wish_gate(policy) is not None:
+        stop = wish_gate(policy)
+        held = stop is not None and stop.reason is not Reason.WRITER_NONE
+        if at_birth or held or not self._births.has(ref):
             return None
         return await self._withdrawn(policy, ref)
 
@@ -76,9 +84,18 @@ class Undoing:
         if successor is not None and successor.spec.mode is Mode.APPLY:
             return None  # it goes on from here, and keeps the originals
         withdrawn = await self._withdrawn(policy, ref)
+        if withdrawn is None:
+            withdrawn = await self._given_back(policy, ref)
         if withdrawn is not None and not withdrawn.settled:
             return withdrawn
         return await self._undo_writes(policy, ref) or withdrawn
+
+    async def _given_back(self, policy: IPPolicy, ref: DaemonSetRef) -> Outcome | None:
+        """Pods that were born with targets of the policy are made anew, at its own pace."""
+        method, kept = policy.spec.apply.method, policy.spec.on_delete is OnDelete.RETAIN
+        if method is not Method.ADMISSION or kept or not await self._office.confirm():
+            return None
+        return await self._births.give_back(policy, ref, self._look(policy, ref))
 
     async def _withdrawn(self, policy: IPPolicy, ref: DaemonSetRef) -> Outcome | None:
         owner = self._births.owner(ref)

@@ -10,12 +10,13 @@ where the one before was.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from ippolicy.act.webhook import StoredSecret, WebhookObjects
-from ippolicy.admission import WebhookServer
+from ippolicy.admission import WebhookProcess
 from ippolicy.admission.certificates import Identity, read_identity, read_keyring, renewed
 from ippolicy.admission.configuration import Service, configuration, published_bundle
 from ippolicy.offloop import call_off_loop
@@ -37,7 +38,7 @@ class WebhookKeeper:
 
     def __init__(
         self,
-        server: WebhookServer,
+        server: WebhookProcess,
         objects: WebhookObjects,
         service: Service,
         *,
@@ -48,22 +49,28 @@ class WebhookKeeper:
         self._cert_manager = cert_manager
         self._clock = clock
         self._shown: Identity | None = None
+        self._looking = asyncio.Lock()
 
     async def look(self, namespaces: Collection[str], *, leading: bool) -> None:
         """Bring all to what is wanted for the DaemonSets of these namespaces, none for no webhook.
 
-        To be called no more often than once in `certificates.LOOK_S`.
+        To be called no more often than once in `certificates.LOOK_S`. A policy that goes may ask
+        while a pass does: one look waits for the other.
 
         Raises:
             ActError: the API server did not do what it was asked, or another was faster.
             CertificatesUnreadable: the Secret cannot be used; what is served stays.
             InvalidSetting: the port is taken.
         """
-        if not namespaces:
+        async with self._looking:
+            if namespaces:
+                await self._keep(namespaces, leading=leading)
+                return
             if leading:
                 await call_off_loop(self._taken_away)
             await self._server.stop()
-            return
+
+    async def _keep(self, namespaces: Collection[str], *, leading: bool) -> None:
         held = await call_off_loop(self._renewed if leading else self._found)
         if held is None:
             return  # nobody made certificates yet

@@ -37,6 +37,7 @@ class Writer(StrEnum):
 
     DAEMON_SET = "DaemonSet"
     EKS_ADDON = "EKSAddon"
+    ADMISSION = "Admission"  # the env of aws-node pods, as they are born; never of a document
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +105,11 @@ class Change:
     """One change of the env of aws-node.
 
     `before` and `after` map env key -> value, None for absent. `generation` is the DaemonSet's
-    metadata.generation after the patch, 0 while INTENDED. `update_id` names the update of the EKS
-    add-on that carries it.
+    metadata.generation after the patch, 0 while INTENDED; of a group, the revision of its targets.
+    `update_id` names the update of the EKS add-on that carries it.
+
+    `group` names the node group whose pods alone are born with `after`, empty where it is all. Such
+    a change is ROLLING while some of the group try it, and COMPLETE once all of it may have it.
 
     `basis` is a digest of what it was decided on, `binding` the rule that bound the choice,
     `rejected` the options that came next, each a line with its figures. `present` and `predicted`
@@ -132,11 +136,16 @@ class Change:
     predicted: Forecast | None = None
     measured: tuple[Measured, ...] = ()
     undone: str = ""
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
     """The originals and the last changes of one DaemonSet.
+
+    `changes` are those of its env, one after another: only the last can be under way. The changes
+    of `group_changes` are of single groups, many at once, and touch neither DaemonSet nor
+    originals; oldest first.
 
     `originals` maps each env key that was ever written to what stood there before the first write
     (None for absent). It is valid for the DaemonSet with `daemon_set_uid` only, and `writer` says
@@ -158,6 +167,7 @@ class Record:
     ledger: Ledger = Ledger()
     reapplied_at_s: tuple[float, ...] = ()
     max_unavailable: str | None = None
+    group_changes: tuple[Change, ...] = ()
 
     @property
     def last_change(self) -> Change | None:

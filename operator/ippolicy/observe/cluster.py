@@ -61,7 +61,8 @@ class Cluster:
     """Live stores of what the Kubernetes API knows.
 
     `on_pod_event` is told of each pod that came to or left a node after the first list; the pods
-    of the first list are the level to start from.
+    of the first list are the level to start from. `on_node` is told of each node by its name, with
+    its facts or, when it is gone, None.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class Cluster:
         self._departures: deque[tuple[float, str]] = deque()
         self._without_aws_node_since_s: dict[str, float] = {}
         self._running = False
+        self.on_node: Callable[[str, NodeFacts | None], None] = _ignore_node
 
     def start(self) -> None:
         """Begin to list and watch."""
@@ -152,10 +154,9 @@ class Cluster:
                 nodes.append(record.facts)
         return NodeView(tuple(nodes), dict(left_out))
 
-    def node(self, name: str) -> NodeFacts | None:
-        """A node by its name, None for one not seen; from any thread."""
-        record = self._nodes.store.get(name)
-        return record.facts if record is not None else None
+    def nodes(self) -> Iterator[NodeFacts]:
+        """Facts of every node."""
+        return (record.facts for record in self._nodes.store.values())
 
     def nodes_with_pools(self) -> Iterator[NodeFacts]:
         """Facts of every node whose labels do not leave it out."""
@@ -276,6 +277,8 @@ class Cluster:
             self._without_aws_node_since_s.pop(old.key, None)
         elif new is not None and old is None and self._nodes.synced.is_set():
             self._without_aws_node_since_s[new.key] = at_s
+        if changed := new or old:
+            self.on_node(changed.key, new.facts if new is not None else None)
 
     def _aws_node_changed(
         self, old: AwsNodePod | None, new: AwsNodePod | None, at_s: float
@@ -345,6 +348,10 @@ def _rank(pod: AwsNodePod) -> tuple[bool, float]:
 
 def _ignore(old: object, new: object, at_s: float) -> None:
     """DaemonSets are read from the store when they are needed."""
+
+
+def _ignore_node(name: str, facts: NodeFacts | None) -> None:
+    """Nobody asked to be told."""
 
 
 async def _cancel(tasks: tuple[asyncio.Task[None], ...]) -> None:

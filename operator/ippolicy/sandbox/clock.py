@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import time
 from collections.abc import Callable
+from typing import Final
 
 from ippolicy.errors import SandboxError
+
+PATIENCE_S: Final = 240.0
+"""How long anything that comes by itself may take, in real time on a busy machine. It is no
+promise: whoever waits goes on as soon as it is there."""
 
 
 class SandboxClock:
@@ -39,6 +45,10 @@ class SandboxClock:
         """Seconds since 1970 on this clock; never goes back."""
         speed, since, then = self._pace
         return then + (self._elapsed() - since) * speed
+
+    def date(self) -> dt.datetime:
+        """The same moment as a date, in UTC."""
+        return dt.datetime.fromtimestamp(self.now(), dt.UTC)
 
     def real_seconds(self, seconds: float) -> float:
         """Real seconds that `seconds` of this clock take at the present speed."""

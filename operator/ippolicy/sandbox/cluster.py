@@ -27,11 +27,12 @@ from ippolicy.api.spec import API_VERSION, GROUP, KIND, PLURAL, VERSION
 from ippolicy.api.validate import problems
 from ippolicy.errors import SandboxError
 from ippolicy.sandbox import manifests
-from ippolicy.sandbox.clock import SandboxClock
+from ippolicy.sandbox.clock import PATIENCE_S, SandboxClock
 from ippolicy.sandbox.ec2 import Ec2StandIn, Subnet
 from ippolicy.sandbox.fleet import Fleet, FleetOptions, FleetReport, KubeClient, NodeSpec
 from ippolicy.sandbox.fleet.kubeclient import Object
 from ippolicy.sandbox.kube import EmbeddedKube
+from ippolicy.sandbox.kube.objects import utc_now
 from ippolicy.sandbox.operator import COMMAND, OperatorProcess
 from ippolicy.sandbox.workload import Workload
 
@@ -50,6 +51,8 @@ class Layout:
     `env` changes entries of aws-node's env against the chart's (None takes one out). Nodes are
     spread over `subnets` in turn, each of which is in a zone of its own. `speed` is the clock's,
     `setup_speed` until the sandbox stands. `operator_settings` are IPPOLICY_* variables.
+    With `stamped_by_clock` the embedded API dates objects by that clock, for an operator whose own
+    time is the sandbox's: real time else.
     """
 
     nodes: int = 10
@@ -60,6 +63,7 @@ class Layout:
     env: Mapping[str, str | None] = field(default_factory=dict)
     speed: float = 1.0
     setup_speed: float = 20.0
+    stamped_by_clock: bool = False
     seed: int = 0
     fleet: FleetOptions = field(default_factory=FleetOptions)
     operator_settings: Mapping[str, str] = field(default_factory=dict)
@@ -114,7 +118,7 @@ class Sandbox:
             self.folder = Path(tempfile.mkdtemp(prefix="ippolicy-sandbox-"))
             self.ec2.start()
             self.run(self._assemble(self.folder))
-            self.run(self._populate(), timeout_s=120.0)
+            self.run(self._populate())
         except BaseException:
             self._close()
             raise
@@ -131,7 +135,7 @@ class Sandbox:
 
     # -- doing --------------------------------------------------------------------------------
 
-    def run(self, work: Coroutine[Any, Any, T], *, timeout_s: float = 60.0) -> T:
+    def run(self, work: Coroutine[Any, Any, T], *, timeout_s: float = PATIENCE_S) -> T:
         """The result of `work` on the sandbox's event loop, where fleet and clients live."""
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
@@ -184,14 +188,14 @@ class Sandbox:
             await self.workload.scale(dict.fromkeys(names, pods_per_node))
             return names
 
-        return self.run(add(), timeout_s=120.0)
+        return self.run(add())
 
     def remove_node(self, name: str) -> None:
         """Take a node away with all that is on it."""
         self.workload.forget(name)
         self.run(self.fleet.remove_node(name))
 
-    def settle(self, *, pods: int | None = None, timeout_s: float = 60.0) -> None:
+    def settle(self, *, pods: int | None = None, timeout_s: float = PATIENCE_S) -> None:
         """Wait until all is quiet on the nodes: see `Fleet.settled`."""
         self.run(self.fleet.settled(pods=pods, timeout_s=timeout_s), timeout_s=timeout_s + 5)
 
@@ -253,7 +257,9 @@ class Sandbox:
         items, _ = self.run(self.client.list("/api/v1/events", **params))
         return sorted(items, key=_happened_at)
 
-    def wait(self, predicate: Callable[[], bool], what: str, *, timeout_s: float = 60.0) -> None:
+    def wait(
+        self, predicate: Callable[[], bool], what: str, *, timeout_s: float = PATIENCE_S
+    ) -> None:
         """Poll `predicate` until it holds. Raises SandboxError that names `what`, and why not."""
         deadline_s = time.monotonic() + timeout_s
         while not predicate():
@@ -283,7 +289,8 @@ class Sandbox:
         """Start what everything else stands on."""
         admin = operator = folder / "kubeconfig"
         if self._real is None:
-            kube = EmbeddedKube(validators={KIND: problems}, seed=self.layout.seed)
+            clock = self.clock.date if self.layout.stamped_by_clock else utc_now
+            kube = EmbeddedKube(validators={KIND: problems}, clock=clock, seed=self.layout.seed)
             self.kube = await self._parts.enter_async_context(kube)
             kube.kubeconfig(admin)
         else:

@@ -13,7 +13,7 @@ from typing import Final
 
 from ippolicy.errors import SandboxError
 
-STOP_S: Final = 10.0
+STOP_S: Final = 15.0  # as a pod of the chart has
 _RUN = (
     # On Linux the kernel ends it when the sandbox dies without stopping it (PR_SET_PDEATHSIG, 1).
     "import ctypes, sys\n"
@@ -97,7 +97,7 @@ class OperatorProcess:
             )
 
     def stop(self) -> int | None:
-        """SIGTERM, then SIGKILL after 10 s; gives the exit code, None if it did not run."""
+        """SIGTERM, then SIGKILL after `STOP_S`; gives the exit code, None if it did not run."""
         child, self._child = self._child, None
         if child is None:
             return None

@@ -24,8 +24,9 @@ from warmpool.terms import LEARN_S, NODE
 
 EPOCH_S = 20_000.0 * DAY_S
 """When the first day begins: a midnight, in UTC."""
-SPEC = policy({}).spec
-"""A policy that says nothing: goal Balanced, default bounds, two changes a day."""
+POLICY = policy({})
+"""It says nothing: goal Balanced, default bounds, two changes a day."""
+SPEC = POLICY.spec
 LEAD_S = STEP_S + MARGIN_S
 """How long before its hour a part that holds more is due: a rollout of one node, and a margin."""
 _GROUP = "node"

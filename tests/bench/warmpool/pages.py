@@ -8,10 +8,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from string import Template
 
+from warmpool import group_pages
 from warmpool.checks import Check
 from warmpool.fleets import FleetResult, SamplingResult
 from warmpool.forecasts import Figures as ForecastFigures
 from warmpool.forecasts import check_forecasts, percent
+from warmpool.group_checks import check_groups
+from warmpool.group_results import ClusterResult
 from warmpool.intervals import Estimate
 from warmpool.losses import losses
 from warmpool.machine import Machine
@@ -22,7 +25,6 @@ from warmpool.terms import GRID, name_of
 
 TEMPLATE = Path(__file__).with_name("benchmarks.md.template")
 FORECASTS = Path(__file__).with_name("forecasts.md.template")
-_FORECASTS = re.compile(r"^## Forecasts\n.*?(?=^## )", re.DOTALL | re.MULTILINE)
 
 
 def page(
@@ -32,6 +34,7 @@ def page(
     forecasts: Sequence[ForecastFigures],
     checks: Sequence[Check],
     *,
+    clusters: Sequence[ClusterResult],
     machine: Machine,
 ) -> str:
     """The whole page."""
@@ -49,6 +52,7 @@ def page(
         losses="\n".join(f"- {line}" for line in losses(results)),
         fleets="\n".join(_fleets(fleets)),
         samplings="\n".join(_samplings(samplings)),
+        groups=group_section(clusters, machine),
         forecasts=forecast_section(forecasts, machine),
         checks="\n".join(_checks(checks)),
     )
@@ -63,10 +67,24 @@ def forecast_section(forecasts: Sequence[ForecastFigures], machine: Machine) -> 
     )
 
 
-def with_forecasts(text: str, forecasts: Sequence[ForecastFigures], machine: Machine) -> str:
-    """The page `text` with that section as it was measured now, and all else as it was."""
-    section = forecast_section(forecasts, machine)
-    return _FORECASTS.sub(lambda _: f"{section}\n", text)
+def group_section(clusters: Sequence[ClusterResult], machine: Machine) -> str:
+    """The section of the page that is about settings by group."""
+    checks = list(_checks(check_groups(clusters)))
+    return group_pages.group_section(clusters, date=machine.date, checks=checks)
+
+
+def with_section(text: str, section: str) -> str:
+    """The page `text` with that section as it was measured now, and all else as it was.
+
+    Raises:
+        ValueError: the page has no such section.
+    """
+    heading = section.partition("\n")[0]
+    old = re.compile(rf"^{re.escape(heading)}\n.*?(?=^## )", re.DOTALL | re.MULTILINE)
+    page, found = old.subn(lambda _: f"{section}\n", text)
+    if not found:
+        raise ValueError(f"the page has no section {heading!r}: write all of it, without --only")
+    return page
 
 
 def _family(result: FamilyResult) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from random import Random
 
-from ippolicy.ipamd import DescribeLeakedInterfaces, PoolSettings, WarmTargets
+from ippolicy.ipamd import DescribeLeakedInterfaces, NodeShape, PoolSettings, WarmTargets
 from ippolicy.ipamd.cloud import NODE_SUBNET, CountedEC2, CountedSubnet, Latency
 from ippolicy.ipamd.replay import AMPLE_SUBNET, TraceRun
 from ippolicy.ipamd.virtual import VirtualNode
@@ -33,9 +33,9 @@ class Switch:
 class RestartedNode(VirtualNode):
     """A node whose aws-node is restarted with other targets at each switch."""
 
-    def __init__(self, switches: Iterable[Switch], *, seed: int) -> None:
+    def __init__(self, switches: Iterable[Switch], *, seed: int, shape: NodeShape = NODE) -> None:
         super().__init__(
-            NODE,
+            shape,
             CountedEC2([CountedSubnet(NODE_SUBNET, AMPLE_SUBNET)]),
             random=Random(seed),
             latency=Latency(),

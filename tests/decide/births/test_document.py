@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from ippolicy.decide.births.document import read_table, write_table
 from ippolicy.decide.births.table import (
+    Grounds,
     GroupTargets,
     PolicyTable,
     Refused,
@@ -17,6 +18,8 @@ from ippolicy.decide.births.table import (
     Stage,
     Trial,
 )
+from ippolicy.decide.types import Proof
+from ippolicy.facts import Forecast
 from ippolicy.ipamd import WarmTargets
 
 COUNTS = st.integers(0, 1024)
@@ -24,13 +27,23 @@ ROWS = st.builds(
     GroupTargets, st.builds(WarmTargets, COUNTS, COUNTS, COUNTS, COUNTS), st.integers(1, 10**6)
 )
 TEXTS, TIMES = st.text(max_size=8), st.floats(0, 4e9)
+FORECASTS = st.builds(Forecast, TIMES, TIMES, TIMES, st.none() | TIMES, st.none() | TIMES)
+PROOFS = st.builds(
+    Proof,
+    TEXTS,
+    TEXTS,
+    st.lists(TEXTS, max_size=3).map(tuple),
+    st.none() | FORECASTS,
+    st.none() | FORECASTS,
+)
+ENVS = st.dictionaries(TEXTS, st.none() | TEXTS, max_size=4)
 TRIALS = st.builds(
     Trial,
     ROWS,
     st.sampled_from(Stage),
     TIMES,
     st.lists(TEXTS, max_size=3).map(tuple),
-    TEXTS,
+    st.builds(Grounds, TIMES, TEXTS, ENVS, PROOFS),
     st.booleans(),
 )
 REFUSALS = st.lists(st.builds(Refused, ROWS, TIMES, COUNTS, TEXTS, TEXTS), max_size=3).map(tuple)
@@ -52,6 +65,7 @@ def named(rows: st.SearchStrategy[object]) -> st.SearchStrategy[dict[str, object
         named(REFUSALS),
         named(RESTARTS),
         TIMES,
+        named(ROWS),
     ),
 )
 def test_a_table_survives_being_kept(table: PolicyTable) -> None:
@@ -75,6 +89,7 @@ def test_the_text_is_fit_for_people() -> None:
         "refused": {},
         "restarts": {},
         "sinceS": 0.0,
+        "loans": {},
     }
 
 

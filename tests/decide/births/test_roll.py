@@ -203,6 +203,31 @@ def test_more_generous_targets_are_tried_at_once_after_leaner_ones_were_refused(
     assert made.table.trials["web"].targets.targets.warm_ip == 6
 
 
+def test_what_a_group_has_refused_does_not_come_to_it_from_another_group() -> None:
+    made = fleet()
+    made.add("batch", 20)
+    made.want("batch", 2)
+    made.late = lambda group, digest: 2 if group == "web" and digest != TEMPLATE else 0
+    made.until(lambda: "batch" in made.table.groups)
+    made.step(STEPS // 2)
+    refused = made.told(Step.REFUSED)[0].targets.digest
+    assert refused == made.table.families["r5"].digest
+    assert len(made.ran[refused] & set(made.of("web"))) == 1
+    assert made.running("web") == {TEMPLATE: 20}
+    (born,) = made.add("web", 1)
+    assert made.pods[born].digest == TEMPLATE
+
+
+def test_no_node_is_restarted_for_targets_that_its_group_only_borrows() -> None:
+    made = fleet()
+    made.add("batch", 6)
+    made.until(lambda: proven(made))
+    made.step(2 * STEPS)
+    assert made.running("batch") == {TEMPLATE: 6}
+    (born,) = made.add("batch", 1)
+    assert made.pods[born].digest == made.table.families["r5"].digest
+
+
 def test_harm_that_shows_late_undoes_what_was_promoted() -> None:
     made = fleet()
     made.until(lambda: in_stage(made, Stage.PROMOTED))
@@ -329,6 +354,31 @@ def test_a_group_in_need_of_more_addresses_has_them_within_minutes() -> None:
     began_s = made.now_s
     made.until(lambda: made.running("web")[TEMPLATE] == 0)
     assert made.now_s - began_s < 3_600.0
+
+
+@pytest.mark.parametrize(("sure", "restarted"), [(0.05, 20), (0.5, 5)])
+def test_running_nodes_are_restarted_for_more_only_where_they_hardly_ever_serve(
+    sure: float, restarted: int
+) -> None:
+    made = fleet()
+    made.want("web", 30, present_meets=False, present_sure=sure)
+    made.until(lambda: proven(made))
+    made.step(2 * STEPS)
+    assert len(made.restarts) <= restarted
+    assert (len(made.restarts) == 20) == (restarted == 20)
+    (born,) = made.add("web", 1)
+    assert made.pods[born].digest == made.table.groups["web"].digest
+
+
+def test_what_a_group_is_in_need_of_takes_the_place_of_what_it_tries_at_leisure() -> None:
+    made = fleet()
+    made.step(5)
+    made.want("web", 30, present_meets=False)
+    made.step()
+    trial = made.table.trials["web"]
+    assert (trial.targets.targets.warm_ip, trial.urgent) == (30, True)
+    made.until(lambda: proven(made))
+    assert made.table.groups["web"].targets.warm_ip == 30
 
 
 @pytest.mark.parametrize("nodes", [1, 2, 5, 20])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -35,7 +36,7 @@ def trying(stage: Stage, *nodes: str) -> PolicyTable:
 
 
 def found(table: PolicyTable, group: str, kind: str, node: str = "") -> tuple[str, GroupTargets]:
-    row = table.find(NodePlace(group, kind, node))
+    row = table.find(NodePlace(group, kind), node)
     assert row is not None
     return row.source, row.targets
 
@@ -48,6 +49,15 @@ def test_a_group_without_any_borrows_from_its_family_and_then_from_the_fleet() -
     assert found(TABLE, "new", "m5.24xlarge") == ("family m5", LENT)
     assert found(TABLE, "new", "r6i.large") == ("fleet", FLEET)
     assert found(TABLE, "odd", "") == ("fleet", FLEET)
+
+
+def test_a_group_borrows_nothing_that_holds_no_more_than_what_did_harm_to_it() -> None:
+    refused = {"new": (Refused(given(5, 12), 0.0, 1, "", "DelayedStarts: late"),)}
+    table = replace(TABLE, refused=refused)
+    assert found(table, "new", "m5.24xlarge") == ("fleet", FLEET)
+    assert found(table, "other", "m5.24xlarge") == ("family m5", LENT)
+    table = replace(table, fleet=given(4, 4))
+    assert table.find(NodePlace("new", "m5.24xlarge")) is None
 
 
 def test_without_any_targets_there_are_none() -> None:

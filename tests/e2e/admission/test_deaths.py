@@ -13,9 +13,8 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from kubernetes import client
 
-from birthplace import NAMESPACE, Place, birthplace, steps
+from birthplace import Place, birthplace, steps
 from ippolicy.decide.births.table import TEMPLATE, PolicyTable
 from ippolicy.sandbox.cluster import Sandbox
 from replicas import Replica
@@ -71,7 +70,8 @@ def stage(table: PolicyTable | None) -> str:
 
 
 def live_through(place: Place, deaths: Deaths) -> None:
-    """A policy comes, its targets go through the group revision by revision, and it goes."""
+    """A policy comes, its targets go through the group revision by revision, and it goes, once all
+    nodes are back at the template's values."""
     sandbox, registry = place.sandbox, place.registry
 
     def until(holds: Callable[[], bool], what: str) -> None:
@@ -89,7 +89,6 @@ def live_through(place: Place, deaths: Deaths) -> None:
     sandbox.delete_policy()
     until(lambda: sandbox.policy() is None, "the policy to go")
     until(lambda: registry.table is None, "the table to go")
-    make_anew(place)
     until(lambda: registry.running() == {TEMPLATE: NODES}, "the template's values")
     until(lambda: held_least(sandbox) >= AT_FIRST, "the addresses of the template's values")
 
@@ -110,13 +109,6 @@ def have_all(place: Place, minimum: int) -> bool:
 def held_least(sandbox: Sandbox) -> int:
     """The addresses of the node that holds least."""
     return min(node.held for node in sandbox.report().nodes)
-
-
-def make_anew(place: Place) -> None:
-    """Restart all aws-node by hand."""
-    with place.plane.client() as admin:
-        core = client.CoreV1Api(admin)
-        core.delete_collection_namespaced_pod(NAMESPACE, label_selector="k8s-app=aws-node")
 
 
 @dataclass

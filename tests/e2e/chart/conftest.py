@@ -29,7 +29,7 @@ def control_plane(folder: Path) -> Iterator[ControlPlane]:
     """A control plane that knows the resources of the Prometheus operator."""
     with ControlPlane(folder=folder) as plane:
         plane.kubectl("apply", "-f", "-", stdin=json.dumps(monitoring_crds()))
-        plane.kubectl("wait", "--for=condition=Established", "crd", "--all")
+        plane.wait_for_resources()
         yield plane
 
 

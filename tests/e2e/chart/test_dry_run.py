@@ -28,13 +28,12 @@ def server(shared_plane: ControlPlane) -> Iterator[ControlPlane]:
     """The control plane, which knows IPPolicy, and a namespace that demands unprivileged pods."""
     crd = str(CHART / "files/crd.yaml")
     shared_plane.kubectl("apply", "--server-side", "-f", crd)
-    shared_plane.kubectl("wait", "--for=condition=Established", "-f", crd)
+    shared_plane.wait_for_resources()
     shared_plane.kubectl("apply", "-f", "-", stdin=json.dumps(RESTRICTED))
     yield shared_plane
     shared_plane.kubectl("delete", "-f", crd)
 
 
-@pytest.mark.timeout(600)
 @settings(
     max_examples=EXAMPLES,
     deadline=None,

@@ -13,13 +13,13 @@ import yaml
 
 from controlplane import ControlPlane, ControlPlaneError
 from helm import CHART, NAMESPACE, RELEASE, Helm, HelmError
+from ippolicy.sandbox.clock import PATIENCE_S
 from pod_runner import PodRunner
-
-pytestmark = pytest.mark.timeout(300)
 
 CRD = "customresourcedefinition/ippolicies.ippolicy.dev"
 DEPLOYMENT = "deployment/ippolicy-operator"
 READY_WITHIN_S = 60.0
+PATIENTLY = f"--timeout={PATIENCE_S:.0f}s"
 MINE = {
     "apiVersion": "ippolicy.dev/v1alpha1",
     "kind": "IPPolicy",
@@ -58,7 +58,7 @@ def columns(plane: ControlPlane) -> set[str]:
 
 def rolled_out(plane: ControlPlane) -> str:
     """The tag of the image that all operators run, once they do. Helm itself waits for one only."""
-    plane.kubectl("-n", NAMESPACE, "rollout", "status", DEPLOYMENT, "--timeout=60s")
+    plane.kubectl("-n", NAMESPACE, "rollout", "status", DEPLOYMENT, PATIENTLY)
     (container,) = got(plane, DEPLOYMENT)["spec"]["template"]["spec"]["containers"]
     return str(container["image"].rpartition(":")[2])
 
@@ -71,7 +71,7 @@ def policies(plane: ControlPlane) -> dict[str, Any]:
 
 def delete_policies(plane: ControlPlane) -> None:
     """Delete all; the operator releases them."""
-    plane.kubectl("delete", "ippolicies.ippolicy.dev", "--all", "--timeout=30s")
+    plane.kubectl("delete", "ippolicies.ippolicy.dev", "--all", PATIENTLY)
 
 
 def test_an_empty_cluster_is_ready_within_a_minute(
@@ -91,7 +91,7 @@ def test_an_empty_cluster_is_ready_within_a_minute(
     holder = got(plane, "lease", "ippolicy-operator")["spec"]["holderIdentity"]
     assert holder.rpartition("_")[0] in pods
     assert policies(plane) == {"default": "Recommend"}
-    plane.kubectl("wait", "--for=condition=Ready=false", "ippolicy/default", "--timeout=30s")
+    plane.kubectl("wait", "--for=condition=Ready=false", "ippolicy/default", PATIENTLY)
     reason = "jsonpath={.status.conditions[?(@.type=='Ready')].reason}"
     assert plane.kubectl("get", "ippolicy", "default", "-o", reason) == "NoDaemonSet"
     assert "names no IAM role" in notes
@@ -125,7 +125,7 @@ def test_policies_outlive_the_release_and_are_found_again(
     plane: ControlPlane, cluster: Helm, previous: Path
 ) -> None:
     cluster("install", RELEASE, previous)
-    plane.kubectl("wait", "--for=condition=Established", CRD)
+    plane.wait_for_resources()
     plane.kubectl("apply", "-f", "-", stdin=json.dumps(MINE))
     cluster("uninstall", RELEASE, "--wait")
     assert policies(plane) == {"mine": "Off"}
@@ -142,7 +142,7 @@ def test_a_cluster_has_one_release_and_its_resource_goes_with_it_if_told_to(
     plane: ControlPlane, cluster: Helm
 ) -> None:
     cluster("install", RELEASE, CHART, values={"crds": {"keep": False}})
-    plane.kubectl("wait", "--for=condition=Established", CRD)
+    plane.wait_for_resources()
     with pytest.raises(HelmError, match="cannot be imported into the current release"):
         cluster("install", "another", CHART)  # two of them would act against each other
     cluster("uninstall", RELEASE, "--wait")
@@ -164,7 +164,7 @@ def test_the_first_policy_is_made_once_and_then_left_to_its_owner(
 ) -> None:
     first = {"policy": {"create": True, "spec": {"mode": "Off"}}}
     cluster("install", RELEASE, CHART, values={"replicaCount": 0})
-    plane.kubectl("wait", "--for=condition=Established", CRD)
+    plane.wait_for_resources()
     assert policies(plane) == {}
     cluster("upgrade", RELEASE, CHART, values=first | {"replicaCount": 0})
     assert policies(plane) == {"default": "Off"}

@@ -8,8 +8,6 @@ know each right, and no request outside of them.
 
 from __future__ import annotations
 
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,9 +24,8 @@ from ippolicy.sandbox.operator import OperatorProcess
 from rbac import Right, Rights
 from realworlds import ACCOUNT, DEPLOY, real_sandbox
 from replicas import LEASE, elected
+from served import page
 from worlds import SOON, changed, condition, small
-
-pytestmark = pytest.mark.timeout(600)
 
 USER = f"system:serviceaccount:kube-system:{ACCOUNT}"
 FORBIDDEN = 403
@@ -42,7 +39,7 @@ AT_BIRTH = {
 }
 POLICY = f"{POLICIES}/default"
 SETTINGS = {
-    **elected("3s"),
+    **elected("6s"),
     "IPPOLICY_CHOICE": "rule",
     "IPPOLICY_CHECKPOINT_INTERVAL": "1s",
     "IPPOLICY_WATCH_TIMEOUT": "30s",
@@ -178,18 +175,7 @@ class Deprived:
 
     def _said(self, process: OperatorProcess) -> str:
         conditions = [str(one["message"]) for one in self.sandbox.conditions().values()]
-        return "\n".join([process.log.read_text(), *conditions, readiness(process)])
-
-
-def readiness(process: OperatorProcess) -> str:
-    """What /readyz says; "" while nobody answers."""
-    try:
-        with urllib.request.urlopen(f"{process.url}/readyz", timeout=5) as answer:  # noqa: S310  (our own loopback URL)
-            return str(answer.read().decode())
-    except urllib.error.HTTPError as error:
-        return error.read().decode()
-    except OSError:
-        return ""
+        return "\n".join([process.log.read_text(), *conditions, page(f"{process.url}/readyz")[1]])
 
 
 @pytest.fixture(scope="module")

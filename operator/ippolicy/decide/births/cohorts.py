@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 from ippolicy.decide.births.members import Member
@@ -30,7 +30,7 @@ from ippolicy.decide.guards import (
     late_starts,
     no_addresses,
 )
-from ippolicy.decide.measure import Counts, Meter
+from ippolicy.decide.measure import Counts, Meter, only
 from ippolicy.facts import NodeFacts, Snapshot
 
 LEAST_STARTS: Final = 20
@@ -76,8 +76,8 @@ class Cohorts:
             nodes = [node for node in snapshot.nodes if node.group == group]
             tried = [node for node in nodes if _digest(snapshot, node) == watch.digest]
             names = {node.name for node in tried}
-            watch.tried.note(_only(snapshot, tried))
-            watch.others.note(_only(snapshot, [n for n in nodes if n.name not in names]))
+            watch.tried.note(only(snapshot, tried))
+            watch.others.note(only(snapshot, [n for n in nodes if n.name not in names]))
 
     def counts(self) -> Mapping[str, Cohort]:
         """What was counted of each group since its trial was first seen."""
@@ -129,15 +129,6 @@ def _not_ready(trial: Trial, members: Collection[Member]) -> Trip | None:
 def _digest(snapshot: Snapshot, node: NodeFacts) -> str | None:
     agent = snapshot.agents.get(node.name)
     return agent.birth.digest if agent is not None and agent.birth is not None else None
-
-
-def _only(snapshot: Snapshot, nodes: list[NodeFacts]) -> Snapshot:
-    pods = snapshot.pods_per_node
-    return replace(
-        snapshot,
-        nodes=tuple(nodes),
-        pods_per_node={node.name: pods.get(node.name, 0) for node in nodes},
-    )
 
 
 def _since(meter: Meter, since_s: float) -> Counts:

@@ -14,11 +14,14 @@ Version 1, which knew no trials, is read as proven targets.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import astuple
 from typing import TypeVar
 
 import msgspec
+import msgspec.structs
 
 from ippolicy.decide.births.table import (
+    Grounds,
     GroupTargets,
     PolicyTable,
     Refused,
@@ -26,6 +29,8 @@ from ippolicy.decide.births.table import (
     Stage,
     Trial,
 )
+from ippolicy.decide.types import Proof
+from ippolicy.facts import Forecast
 from ippolicy.ipamd import WarmTargets
 
 VERSION = 2
@@ -47,12 +52,31 @@ class _Row(_Part, frozen=True):
     warm_prefix: int
 
 
+class _Forecast(_Part, frozen=True):
+    held: float
+    held_low: float
+    held_high: float
+    delayed_share: float | None = None
+    ec2_calls_per_minute: float | None = None
+
+
+class _Grounds(_Part, frozen=True):
+    begun_s: float = 0.0
+    reason: str = ""
+    before: dict[str, str | None] = msgspec.field(default_factory=dict)
+    basis: str = ""
+    binding: str = ""
+    rejected: tuple[str, ...] = ()
+    present: _Forecast | None = None
+    predicted: _Forecast | None = None
+
+
 class _Trial(_Part, frozen=True):
     targets: _Row
     stage: Stage
     since_s: float
     nodes: tuple[str, ...] = ()
-    basis: str = ""
+    grounds: _Grounds = _Grounds()
     urgent: bool = False
 
 
@@ -81,6 +105,7 @@ class _Document(_Part, frozen=True):
     refused: dict[str, tuple[_Refused, ...]] = msgspec.field(default_factory=dict)
     restarts: dict[str, _Restart] = msgspec.field(default_factory=dict)
     since_s: float = 0.0
+    loans: dict[str, _Row] = msgspec.field(default_factory=dict)
 
 
 def write_table(table: PolicyTable) -> str:
@@ -95,6 +120,7 @@ def write_table(table: PolicyTable) -> str:
         refused={name: tuple(map(_refused_row, kept)) for name, kept in table.refused.items()},
         restarts=_each(_restart_row, table.restarts),
         since_s=table.since_s,
+        loans=_each(_row, table.loans),
     )
     return msgspec.json.encode(document, order="sorted").decode()
 
@@ -120,6 +146,7 @@ def read_table(text: str) -> PolicyTable:
         refused={name: tuple(map(_refused, kept)) for name, kept in document.refused.items()},
         restarts=_each(_restart, document.restarts),
         since_s=document.since_s,
+        loans=_each(_targets, document.loans),
     )
 
 
@@ -140,12 +167,46 @@ def _targets(row: _Row) -> GroupTargets:
 
 
 def _trial_row(one: Trial) -> _Trial:
-    return _Trial(_row(one.targets), one.stage, one.since_s, one.nodes, one.basis, one.urgent)
+    grounds = _grounds_row(one.grounds)
+    return _Trial(_row(one.targets), one.stage, one.since_s, one.nodes, grounds, one.urgent)
 
 
 def _trial(row: _Trial) -> Trial:
-    targets = _targets(row.targets)
-    return Trial(targets, row.stage, row.since_s, row.nodes, row.basis, row.urgent)
+    targets, grounds = _targets(row.targets), _grounds(row.grounds)
+    return Trial(targets, row.stage, row.since_s, row.nodes, grounds, row.urgent)
+
+
+def _grounds_row(one: Grounds) -> _Grounds:
+    proof = one.proof
+    return _Grounds(
+        one.begun_s,
+        one.reason,
+        dict(sorted(one.before.items())),
+        proof.basis,
+        proof.binding,
+        proof.rejected,
+        _forecast_row(proof.present),
+        _forecast_row(proof.predicted),
+    )
+
+
+def _grounds(row: _Grounds) -> Grounds:
+    proof = Proof(
+        row.basis,
+        row.binding,
+        row.rejected,
+        _forecast(row.present),
+        _forecast(row.predicted),
+    )
+    return Grounds(row.begun_s, row.reason, row.before, proof)
+
+
+def _forecast_row(one: Forecast | None) -> _Forecast | None:
+    return _Forecast(*astuple(one)) if one is not None else None
+
+
+def _forecast(row: _Forecast | None) -> Forecast | None:
+    return Forecast(*msgspec.structs.astuple(row)) if row is not None else None
 
 
 def _refused_row(one: Refused) -> _Refused:

@@ -110,11 +110,11 @@ class Members:
     def _member(self, node: NodeFacts, table: PolicyTable) -> Member:
         agent = self._snapshot.agents.get(node.name)
         unready_s = self._unready_s(node, agent)
-        wanted = table.find(NodePlace(node.group, node.instance_type, node.name))
+        wanted = table.find(NodePlace(node.group, node.instance_type), node.name)
         return Member(
             node=node,
             uid=agent.uid if agent is not None else "",
-            digest=_digest(agent, wanted),
+            digest=digest_run(agent, wanted),
             wanted=wanted,
             unready_s=unready_s,
             unfit=self._unfit(node, agent, unready_s),
@@ -158,7 +158,7 @@ def _away(node: NodeFacts) -> str:
     return "" if node.ready else "it is not Ready"
 
 
-def _digest(agent: Agent | None, wanted: Found | None) -> str:
+def digest_run(agent: Agent | None, wanted: Found | None) -> str:
     """Which targets a pod has: as its label says, unless its env has others than that means."""
     if agent is None or agent.birth is None:
         return TEMPLATE

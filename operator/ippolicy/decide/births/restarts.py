@@ -5,7 +5,10 @@
     it runs targets that did harm                        first    always         within the budgets
     it is to try targets (Canary, Share)                 second   always         within the budgets
     its group is in need of the targets                  third    always         within the budgets
-    it runs others than it would be born with            by gain  gain above 0   within the budgets
+    it runs others than it would be born with, of its    by gain  gain above 0   within the budgets
+    group's own or the template's
+
+What a group borrows is for nodes that are born: nobody has held it against others there.
 
 Not now: a node that is cordoned, drained or not Ready; one whose pods wait for an address or whose
 aws-node is not ready, unless its targets did harm; one that was made anew for the same targets and
@@ -137,7 +140,8 @@ def wants_one(table: PolicyTable, member: Member, in_need: Collection[str] = ())
         return TRY
     if group in in_need:
         return NEED
-    return BY_GAIN if member.gain_address_s > 0 else None
+    borrowed = member.wanted is not None and member.wanted.borrowed
+    return BY_GAIN if member.gain_address_s > 0 and not borrowed else None
 
 
 def _in_order(table: PolicyTable, members: Iterable[Member], budget: Budget) -> list[Member]:

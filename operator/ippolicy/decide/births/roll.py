@@ -3,40 +3,47 @@
 Level-triggered: what is to be done follows from the table, which is on the cluster, from the pods,
 and from the decision of now. So whoever looks next goes on where the cluster is.
 
-                       mode Off, Recommend, paused   decision holds    decision goes
-    a guard trips      nothing                       refused           refused
-    restarts to undo   none                          go on             go on
-    trials             stand still                   stand still       begin, widen, end
-    other restarts     none                          none              begin
+                       mode Off, Recommend,
+                       paused, facts frozen    decision holds    decision goes
+    a guard trips      nothing                 refused           refused
+    restarts to undo   none                    go on             go on
+    trials             stand still             stand still       begin, widen, end
+    other restarts     none                    none              begin
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Final
 
+from ippolicy.api import EnvKey
 from ippolicy.decide import gates
 from ippolicy.decide.births import restarts, trials
 from ippolicy.decide.births.cohorts import Cohort, harm
+from ippolicy.decide.births.loans import lent
 from ippolicy.decide.births.members import Member, Members
 from ippolicy.decide.births.table import (
+    Grounds,
     GroupTargets,
     PolicyTable,
     Stage,
     Trial,
-    family_of,
-    most_generous,
 )
 from ippolicy.decide.births.wishes import Wish, Wishing
 from ippolicy.decide.decision import Inputs
 from ippolicy.decide.environment import read_environment, shown
+from ippolicy.decide.gates import Stop
 from ippolicy.decide.guards import Trip
+from ippolicy.decide.objective import SURE_SHARE
 from ippolicy.decide.trust import Step as Trust
 from ippolicy.decide.types import Decision, GroupAdvice, Reason, Recommendations, Verdict
-from ippolicy.facts import DaemonSetFacts, NodeFacts
+from ippolicy.facts import DaemonSetFacts
 from ippolicy.ipamd import WarmTargets
+
+NO_NODE_FIT: Final = Stop(Reason.AT_BIRTH, "no node of it is fit to try other targets")
 
 
 class Step(StrEnum):
@@ -91,7 +98,7 @@ class Rolled:
     due: tuple[str, ...]
     members: Mapping[str, Member]
     known: Mapping[str, Recommendations]
-    stops: Mapping[str, str]
+    stops: Mapping[str, Stop]
     held: str = ""
 
 
@@ -111,7 +118,8 @@ class _Roll:
         self._settings = read_environment(daemon_set.env).settings
         self._change = self._policy.spec.change
         self._within_s = self._change.rollback.within.seconds
-        self._may_undo = gates.wish_gate(self._policy) is None
+        frozen = asked.decision.ladder.step is Trust.FROZEN
+        self._may_write = gates.wish_gate(self._policy) is None and not frozen
         self._goes = asked.decision.verdict is Verdict.CHANGE
         self._braked = asked.decision.reason is Reason.SUBNET_PRESSURE
         self._members = Members(
@@ -120,13 +128,19 @@ class _Roll:
             min_saving=self._change.min_saving.fraction,
         )
         self._news: list[News] = []
-        self._stops: dict[str, str] = {}
+        self._stops: dict[str, Stop] = {}
 
     def step(self) -> Rolled:
         asked = self._asked
         known = self._noted()
+        if not self._may_write:
+            members = self._gaining(asked.table)
+            return Rolled(asked.table, (), (), members, known, {}, "the operator may not write now")
         table = self._tried(asked.table, known)
-        table = self._lent(table)
+        fleet = asked.decision.fleet
+        if self._goes:
+            targets = fleet.targets if fleet is not None else None
+            table = lent(table, self._policy.spec, self._snapshot.nodes, targets)
         if _born_alike(table) != _born_alike(asked.table):
             table = replace(table, since_s=self._now_s)
         members = self._gaining(table)
@@ -157,10 +171,10 @@ class _Roll:
         wishing = Wishing(self._asked.inputs, table, nodes, self._braked, known)
         for group in sorted(table.trials.keys() | advised.keys()):
             trial, there = table.trials.get(group), members.get(group, [])
-            if trial is not None:
+            wish = wishing.wish(advised[group]) if self._goes and group in advised else Wish()
+            if trial is not None and not _gives_way(trial, wish):
                 table = self._went_on(table, group, trial, there, advised.get(group))
             elif self._goes:
-                wish = wishing.wish(advised[group])
                 table = self._began(table, group, wish, there)
         return table
 
@@ -173,7 +187,7 @@ class _Roll:
         advice: GroupAdvice | None,
     ) -> PolicyTable:
         own, cohort = table.groups.get(group), self._asked.cohorts.get(group, Cohort())
-        if (trip := self._trip(trial, cohort, members, advice)) is not None:
+        if (trip := self._trip(group, trial, cohort, members, advice)) is not None:
             refused = trials.refuse(table.refused.get(group, ()), trial, trip, self._now_s)
             self._tell(Step.REFUSED, group, trial.targets, refused[-1].cause, own)
             return replace(
@@ -207,33 +221,50 @@ class _Roll:
         self, table: PolicyTable, group: str, wish: Wish, members: Sequence[Member]
     ) -> PolicyTable:
         if wish.targets is None:
-            self._stops[group] = wish.stop.message if wish.stop is not None else ""
+            if wish.stop is not None:
+                self._stops[group] = wish.stop
             return table
         trial = trials.begin(
             wish.targets,
             self._gainers(members, wish.targets.targets),
             self._now_s,
             share=self._change.restarts.canary.fraction,
-            basis=wish.basis,
+            grounds=Grounds(
+                self._now_s, self._asked.decision.reason.value, self._before(members), wish.proof
+            ),
             urgent=wish.urgent,
         )
         if trial is None:
-            self._stops[group] = "no node of it is fit to try other targets"
+            self._stops[group] = NO_NODE_FIT
             return table
         own = table.groups.get(group)
         self._tell(Step.BEGUN, group, trial.targets, _where(trial, members), own)
         return replace(table, trials={**table.trials, group: trial})
 
+    def _before(self, members: Sequence[Member]) -> Mapping[str, str | None]:
+        """What most pods of a group would have been born with."""
+        wanted = {one.wanted_digest: one.wanted for one in members}
+        ((most, _),) = Counter(one.wanted_digest for one in members).most_common(1)
+        if (found := wanted[most]) is not None:
+            return found.targets.env
+        env = self._daemon_set.literal_env()
+        return {key.value: env.get(key) for key in EnvKey}
+
     def _trip(
-        self, trial: Trial, cohort: Cohort, members: Sequence[Member], advice: GroupAdvice | None
+        self,
+        group: str,
+        trial: Trial,
+        cohort: Cohort,
+        members: Sequence[Member],
+        advice: GroupAdvice | None,
     ) -> Trip | None:
-        if not self._may_undo or not self._within_s:
+        if not self._within_s:
             return None
         return harm(
             trial,
             cohort,
             members,
-            limit=self._policy.spec.objective.delayed_starts_limit,
+            limit=self._policy.spec.objective_of(group).delayed_starts_limit,
             expected=advice.recommendation.present.delayed_share if advice else None,
             braked=self._braked and trial.urgent,
         )
@@ -244,23 +275,6 @@ class _Roll:
 
     def _gainers(self, members: Sequence[Member], targets: WarmTargets) -> list[Member]:
         return [self._members.gaining(one, targets) for one in members]
-
-    # -- what is lent -------------------------------------------------------------------------
-
-    def _lent(self, table: PolicyTable) -> PolicyTable:
-        """The table with what its proven targets lend to groups that have none."""
-        fleet = self._asked.decision.fleet
-        if not self._goes or not table.groups:
-            return table
-        by_family: dict[str, list[WarmTargets]] = defaultdict(list)
-        for group, kind in _types(self._snapshot.nodes).items():
-            if (own := table.groups.get(group)) is not None and (family := family_of(kind)):
-                by_family[family].append(own.targets)
-        families = dict(table.families)
-        for family, known in by_family.items():
-            families[family] = _next(table.families.get(family), most_generous(known))
-        lent = table.fleet if fleet is None else _next(table.fleet, fleet.targets)
-        return replace(table, families=families, fleet=lent)
 
     # -- restarts -----------------------------------------------------------------------------
 
@@ -278,8 +292,6 @@ class _Roll:
         """Why nothing is restarted now, empty for no reason."""
         rollout, daemon_set = self._daemon_set.rollout, self._daemon_set
         away = sum(not one.settled for one in members.values())
-        if not self._may_undo or self._asked.decision.ladder.step is Trust.FROZEN:
-            return "the operator may not write now"
         if not self._asked.listening:
             return "the webhook does not serve, so aws-node would be born as its template says"
         if self._now_s < table.since_s + self._asked.spread_s:
@@ -313,8 +325,13 @@ class _Roll:
         return replace(table, restarts={**table.restarts, **began})
 
     def _in_need(self, advice: GroupAdvice) -> bool:
+        """Whether nodes are restarted for more addresses, though that repays nothing: demand must
+        hardly ever be served as it is, or late starts were measured."""
         recommended = advice.recommendation
-        return self._braked or (gates.grows(recommended) and not recommended.present_meets)
+        misses = gates.grows(recommended) and not recommended.present_meets
+        sure = recommended.present_sure
+        surely = bool(recommended.raised) or sure is None or sure <= 1.0 - SURE_SHARE
+        return self._braked or (misses and surely)
 
     # -- words --------------------------------------------------------------------------------
 
@@ -328,6 +345,13 @@ class _Roll:
     ) -> None:
         env = shown(targets.targets, prefixes=self._settings.prefix_delegation)
         self._news.append(News(step, group, targets, f"{env}: {text}", before))
+
+
+def _gives_way(trial: Trial, wish: Wish) -> bool:
+    """Whether a group is in need of other targets than those that it tries at leisure."""
+    if trial.urgent or not wish.urgent or wish.targets is None:
+        return False
+    return wish.targets.digest != trial.targets.digest
 
 
 def _where(trial: Trial, members: Sequence[Member]) -> str:
@@ -353,20 +377,4 @@ def _without(trials_: Mapping[str, Trial], group: str) -> dict[str, Trial]:
 def _born_alike(table: PolicyTable) -> tuple[object, ...]:
     """All by which pods are born."""
     takers = {name: (one.targets, one.stage, one.nodes) for name, one in table.trials.items()}
-    return dict(table.groups), dict(table.families), table.fleet, takers
-
-
-def _next(before: GroupTargets | None, targets: WarmTargets) -> GroupTargets:
-    return before.followed_by(targets) if before is not None else GroupTargets(targets, 1)
-
-
-def _types(nodes: Sequence[NodeFacts]) -> dict[str, str]:
-    """Group -> an instance type of its nodes, for the groups that are of one family."""
-    found: dict[str, set[str]] = defaultdict(set)
-    for node in nodes:
-        found[node.group].add(node.instance_type)
-    return {
-        group: min(types)
-        for group, types in found.items()
-        if len({family_of(kind) for kind in types}) == 1
-    }
+    return dict(table.groups), dict(table.families), table.fleet, dict(table.loans), takers

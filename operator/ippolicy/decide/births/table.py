@@ -5,9 +5,12 @@
     tries targets, and this node is to try them those that are tried
     has tried them long enough (Promoted)       those, on any node
     has proven targets of its own               those
+    has bounds of its own                       what it would borrow, within these
     neither, but its family has some            those of its instance family (m5 of m5.large)
     nor that, but the fleet has some            those of the fleet
     no targets at all                           what the DaemonSet's template says
+
+Nothing is borrowed that holds no more than what did harm to the group itself.
 
 A table is never changed, only replaced as a whole, so it is read from any thread without a lock.
 """
@@ -22,11 +25,16 @@ from types import MappingProxyType
 from typing import Any
 
 from ippolicy.api import EnvKey
+from ippolicy.decide.back_off import no_more_generous
 from ippolicy.decide.environment import as_env
+from ippolicy.decide.types import NO_PROOF, Proof
 from ippolicy.ipamd import WarmTargets
 
 TEMPLATE = ""
 """The digest of whoever has the values of the DaemonSet's template."""
+
+OWN = "group"
+"""The source of what a group has of its own."""
 
 _DIGEST_LENGTH = 10
 _RULING = (EnvKey.WARM_IP_TARGET.value, EnvKey.MINIMUM_IP_TARGET.value)
@@ -47,11 +55,8 @@ class GroupTargets:
 
     def __post_init__(self) -> None:
         env: dict[str, str | None] = dict.fromkeys(_RULING) | as_env(self.targets)
-        text = ",".join(f"{key}={value}" for key, value in sorted(env.items()))
         object.__setattr__(self, "env", MappingProxyType(env))
-        object.__setattr__(
-            self, "digest", hashlib.sha256(text.encode()).hexdigest()[:_DIGEST_LENGTH]
-        )
+        object.__setattr__(self, "digest", digest_of(env))
 
     def followed_by(self, targets: WarmTargets) -> GroupTargets:
         """The same for what is the same in the env, else the next revision."""
@@ -68,18 +73,31 @@ class Stage(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Grounds:
+    """Why a trial was begun, at `begun_s`, and what it is to be held against.
+
+    `reason` is that of the decision, `before` what pods of the group were born with until then, env
+    key -> value, None for absent.
+    """
+
+    begun_s: float = 0.0
+    reason: str = ""
+    before: Mapping[str, str | None] = field(default_factory=dict)
+    proof: Proof = NO_PROOF
+
+
+@dataclass(frozen=True, slots=True)
 class Trial:
     """Targets that a group tries, since `since_s` in this stage.
 
-    `nodes` are to try them, none once all are. `basis` says what they were decided on, and
-    `urgent` that the group is in need of them.
+    `nodes` are to try them, none once all are. `urgent` says that the group is in need of them.
     """
 
     targets: GroupTargets
     stage: Stage
     since_s: float
     nodes: tuple[str, ...] = ()
-    basis: str = ""
+    grounds: Grounds = Grounds()
     urgent: bool = False
 
     def takes(self, node: str) -> bool:
@@ -118,11 +136,10 @@ class Restart:
 
 @dataclass(frozen=True, slots=True)
 class NodePlace:
-    """What the targets of a node go by: its group, its EC2 instance type, and its name."""
+    """What the targets of a node go by: its group and its EC2 instance type."""
 
     group: str
     instance_type: str
-    node: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +150,11 @@ class Found:
     targets: GroupTargets
     source: str
 
+    @property
+    def borrowed(self) -> bool:
+        """Whether the group itself has never tried them."""
+        return self.source != OWN
+
 
 @dataclass(frozen=True, slots=True)
 class PolicyTable:
@@ -140,7 +162,8 @@ class PolicyTable:
 
     `groups` are proven targets by group, `families` and `fleet` what is lent of them. `trials` are
     under way, `refused` those that did harm, newest last, and `restarts` those of nodes, by name.
-    `since_s` is when it was last changed which pods are born with what.
+    `since_s` is when it was last changed which pods are born with what. `loans` are what groups
+    with bounds of their own borrow.
     """
 
     policy: str
@@ -151,23 +174,28 @@ class PolicyTable:
     refused: Mapping[str, tuple[Refused, ...]] = field(default_factory=dict)
     restarts: Mapping[str, Restart] = field(default_factory=dict)
     since_s: float = 0.0
+    loans: Mapping[str, GroupTargets] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("groups", "families", "trials", "refused", "restarts"):
+        for name in ("groups", "families", "trials", "refused", "restarts", "loans"):
             frozen: Mapping[str, Any] = MappingProxyType(dict(getattr(self, name)))
             object.__setattr__(self, name, frozen)
 
-    def find(self, place: NodePlace) -> Found | None:
-        """The targets for a node; None where the policy has none for it."""
+    def find(self, place: NodePlace, node: str = "") -> Found | None:
+        """The targets for the node of that name at this place; None where the policy has none."""
         trial = self.trials.get(place.group)
-        if trial is not None and trial.takes(place.node):
-            return Found(place.group, trial.targets, "group")
+        if trial is not None and trial.takes(node):
+            return Found(place.group, trial.targets, OWN)
         if own := self.groups.get(place.group):
-            return Found(place.group, own, "group")
+            return Found(place.group, own, OWN)
         family = family_of(place.instance_type)
-        if borrowed := self.families.get(family):
-            return Found(place.group, borrowed, f"family {family}")
-        return Found(place.group, self.fleet, "fleet") if self.fleet else None
+        lent = ((self.families.get(family), f"family {family}"), (self.fleet, "fleet"))
+        if loan := self.loans.get(place.group):
+            lent = ((loan, "within its bounds"), (None, ""))
+        for borrowed, source in lent:
+            if borrowed is not None and not self._refused_by(place.group, borrowed):
+                return Found(place.group, borrowed, source)
+        return None
 
     def newest(self, group: str) -> GroupTargets | None:
         """The targets of the last revision that a group was given, whatever became of them."""
@@ -175,6 +203,17 @@ class PolicyTable:
         known = [trial.targets] if trial else []
         known += [one.targets for one in self.refused.get(group, ())] + ([own] if own else [])
         return max(known, key=lambda targets: targets.revision, default=None)
+
+    def _refused_by(self, group: str, targets: GroupTargets) -> bool:
+        return any(
+            no_more_generous(targets.env, one.targets.env) for one in self.refused.get(group, ())
+        )
+
+
+def digest_of(env: Mapping[str, str | None]) -> str:
+    """What stands for the `env` of some targets."""
+    text = ",".join(f"{key}={value}" for key, value in sorted(env.items()))
+    return hashlib.sha256(text.encode()).hexdigest()[:_DIGEST_LENGTH]
 
 
 def family_of(instance_type: str) -> str:

@@ -28,7 +28,7 @@ from ippolicy.decide.back_off import FIRST_S, FORGOTTEN_S, LONGEST_S, no_more_ge
 from ippolicy.decide.basis import has_changed
 from ippolicy.decide.births.cohorts import LEAST_STARTS, Cohort
 from ippolicy.decide.births.members import Member
-from ippolicy.decide.births.table import GroupTargets, Refused, Stage, Trial
+from ippolicy.decide.births.table import Grounds, GroupTargets, Refused, Stage, Trial
 from ippolicy.decide.guards import Trip
 
 SHARE: Final = 0.25
@@ -43,14 +43,14 @@ def begin(
     now_s: float,
     *,
     share: float,
-    basis: str = "",
+    grounds: Grounds,
     urgent: bool = False,
 ) -> Trial | None:
     """The trial of `targets` by a `share` of the group; None where no node is fit to try them."""
     nodes = _chosen(members, _canaries(members, share))
     if not nodes:
         return None
-    return Trial(targets, Stage.CANARY, now_s, nodes, basis, urgent)
+    return Trial(targets, Stage.CANARY, now_s, nodes, grounds, urgent)
 
 
 def advance(
@@ -98,7 +98,7 @@ def refuse(known: Sequence[Refused], trial: Trial, trip: Trip, now_s: float) -> 
         targets=trial.targets,
         until_s=now_s + min(FIRST_S * 2.0 ** (times - 1), LONGEST_S),
         times=times,
-        basis=trial.basis,
+        basis=trial.grounds.proof.basis,
         cause=f"{trip.guard}: {trip.text}",
     )
     others = [one for one in kept if one.targets.digest != trial.targets.digest]

@@ -7,16 +7,18 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from ippolicy.decide import gates
-from ippolicy.decide.basis import basis_of
 from ippolicy.decide.births.table import GroupTargets, PolicyTable
 from ippolicy.decide.births.trials import held_back
 from ippolicy.decide.decision import Inputs
 from ippolicy.decide.environment import read_environment, shown
 from ippolicy.decide.gates import Stop
 from ippolicy.decide.predict import predict
+from ippolicy.decide.proof import proof_of
 from ippolicy.decide.types import (
+    NO_PROOF,
     GroupAdvice,
     Prediction,
+    Proof,
     Reason,
     Recommendation,
     Recommendations,
@@ -32,12 +34,13 @@ LEAST_NODES = 2
 class Wish:
     """The `targets` that a group is to try, None where it is to try none, for the cause in `stop`.
 
-    `urgent` says that its pods start late, or its subnets run dry, without them.
+    `proof` is what that rests on, and `urgent` says that its pods start late, or its subnets run
+    dry, without them.
     """
 
     targets: GroupTargets | None = None
     stop: Stop | None = None
-    basis: str = ""
+    proof: Proof = NO_PROOF
     urgent: bool = False
 
 
@@ -74,10 +77,10 @@ class Wishing:
         own = self.table.groups.get(advice.group)
         if own is not None and targets.digest == own.digest:
             return Wish(stop=Stop(Reason.TARGETS_IN_PLACE, "its targets are the recommended ones"))
-        basis = self._basis(advice)
-        stop = self._stop(advice, most, known, targets, basis)
+        proof = self._proof(advice, most)
+        stop = self._stop(advice, most, known, targets, proof.basis)
         urgent = self.braked or (gates.grows(most) and not most.present_meets)
-        return Wish(stop=stop) if stop is not None else Wish(targets, None, basis, urgent)
+        return Wish(stop=stop) if stop is not None else Wish(targets, None, proof, urgent)
 
     def _stop(
         self,
@@ -121,12 +124,12 @@ class Wishing:
         settings = read_environment(daemon_set.env).settings
         return partial(predict, snapshot, self.nodes.get(group, ()), settings)
 
-    def _basis(self, advice: GroupAdvice) -> str:
+    def _proof(self, advice: GroupAdvice, most: Recommendation) -> Proof:
         daemon_set = self.inputs.snapshot.daemon_set
         assert daemon_set is not None  # noqa: S101  (a decision that may be acted on has one)
         traces: list[NodeTrace] = [t for t in self.inputs.traces if t.group == advice.group]
         settings = read_environment(daemon_set.env).settings
-        return basis_of(self.inputs.policy, settings, advice.nodes, traces)
+        return proof_of(self.inputs.policy, settings, advice.nodes, traces, most)
 
 
 def _env(targets: GroupTargets) -> str:

@@ -30,7 +30,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
-from ippolicy.api import IPPolicy, Share
+from ippolicy.api import IPPolicy, Objective, Share
 from ippolicy.api.spec import Brake
 from ippolicy.ipamd import WarmTargets
 
@@ -145,21 +145,31 @@ def watching(rooms: Sequence[SubnetRoom], brake: Brake) -> Braking:
 
 
 def relaxed(policy: IPPolicy, step: int) -> IPPolicy:
-    """`policy` with the limit on delayed starts of a step before the last, and one setting a day:
+    """`policy` with the limits on delayed starts of a step before the last, and one setting a day:
     what is short now does not wait for its hour."""
     spec = policy.spec
-    limit = min(_ALL, spec.objective.delayed_starts_limit * RELAXED[step])
-    objective = spec.objective.model_copy(
-        update={"max_delayed_starts": Share(f"{100 * limit:.4g}%")}
-    )
-    change = spec.change.model_copy(update={"max_per_day": 1})
-    update = {"objective": objective, "change": change}
+    own = (_relaxed(spec.objective_of(group.name), step) for group in spec.groups)
+    update = {
+        "objective": spec.objective.model_copy(update=_relaxed(spec.objective, step)),
+        "groups": tuple(
+            group
+            if group.objective is None
+            else group.model_copy(update={"objective": group.objective.model_copy(update=limit)})
+            for group, limit in zip(spec.groups, own, strict=True)
+        ),
+        "change": spec.change.model_copy(update={"max_per_day": 1}),
+    }
     return replace(policy, spec=spec.model_copy(update=update))
+
+
+def _relaxed(objective: Objective, step: int) -> dict[str, Share]:
+    limit = min(_ALL, objective.delayed_starts_limit * RELAXED[step])
+    return {"max_delayed_starts": Share(f"{100 * limit:.4g}%")}
 
 
 def leanest(policy: IPPolicy, present: WarmTargets) -> WarmTargets:
     """The targets of the last step: the fewest addresses held that the bounds allow."""
-    bounds = policy.spec.bounds
+    bounds = policy.spec.common_bounds
     return WarmTargets(
         warm_eni=present.warm_eni,
         warm_ip=bounds.warm_ip_target.min,

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from ippolicy.errors import SandboxError
-from ippolicy.sandbox.clock import SandboxClock
+from ippolicy.sandbox.clock import PATIENCE_S, SandboxClock
 from ippolicy.sandbox.ec2 import AWS_NODE, Ec2StandIn
 from ippolicy.sandbox.fleet.awsnode import Timings
 from ippolicy.sandbox.fleet.endpoints import (
@@ -159,7 +159,7 @@ class Fleet:
             node.check()
 
     async def settled(
-        self, *, pods: int | None = None, for_good: bool = False, timeout_s: float = 60.0
+        self, *, pods: int | None = None, for_good: bool = False, timeout_s: float = PATIENCE_S
     ) -> None:
         """Wait until every aws-node runs with nothing to do and every pod is ready.
 

@@ -1,0 +1,36 @@
+"""Pods that were born with targets by group return to their template, before their policy goes."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from ippolicy.act.outcome import Outcome, OutcomeKind, outcome_of
+from ippolicy.act.restarts import PodRestarts
+from ippolicy.api import IPPolicy
+from ippolicy.decide.births.back import giving_back
+from ippolicy.errors import ActError
+from ippolicy.facts import DaemonSetRef, Snapshot
+from ippolicy.offloop import call_off_loop
+
+
+async def give_back(
+    restarts: PodRestarts, policy: IPPolicy, ref: DaemonSetRef, snapshot: Snapshot
+) -> Outcome | None:
+    """Have some of them made anew, as many at once as spec.change.restarts says.
+
+    None once there are no such pods. Whatever ends here goes on at the next call: the pods
+    themselves tell which are left.
+    """
+    back = await call_off_loop(partial(giving_back, policy, snapshot))
+    if not back.outstanding:
+        return None
+    try:
+        for agent in back.due:
+            await call_off_loop(partial(restarts.delete, ref.namespace, agent.name, agent.uid))
+    except ActError as error:
+        return outcome_of(error)
+    return Outcome(
+        OutcomeKind.UNDER_WAY,
+        f"DaemonSet {ref}: {back.outstanding} aws-node pods still have the targets of their group; "
+        f"{len(back.due)} are made anew now",
+    )
