@@ -14,9 +14,15 @@ from ippolicy.offloop import call_off_loop
 
 
 async def give_back(
-    restarts: PodRestarts, policy: IPPolicy, ref: DaemonSetRef, snapshot: Snapshot
+    restarts: PodRestarts,
+    policy: IPPolicy,
+    ref: DaemonSetRef,
+    snapshot: Snapshot,
+    *,
+    begin: bool,
 ) -> Outcome | None:
-    """Have some of them made anew, as many at once as spec.change.restarts says.
+    """Have some of them made anew, as many at once as spec.change.restarts says; none before it is
+    time to `begin`.
 
     None once there are no such pods. Whatever ends here goes on at the next call: the pods
     themselves tell which are left.
@@ -25,12 +31,12 @@ async def give_back(
     if not back.outstanding:
         return None
     try:
-        for agent in back.due:
+        for agent in back.due if begin else ():
             await call_off_loop(partial(restarts.delete, ref.namespace, agent.name, agent.uid))
     except ActError as error:
         return outcome_of(error)
     return Outcome(
         OutcomeKind.UNDER_WAY,
-        f"DaemonSet {ref}: {back.outstanding} aws-node pods still have the targets of their group; "
-        f"{len(back.due)} are made anew now",
+        f"DaemonSet {ref}: {back.outstanding} aws-node pods still have the targets of their group, "
+        "and are made anew some at a time",
     )
