@@ -14,7 +14,7 @@ from typing import Any
 from described import happened_s, reads, told
 from hurried import PATIENT, hurried, jumping
 from ippolicy.sandbox.cluster import Sandbox
-from relay import Relay
+from relay import ApiRelay
 from served import value
 from worlds import SOON, World, changed, condition, targets, wait_until_applied
 
@@ -66,9 +66,9 @@ def pinned(warm: int, minimum: int) -> dict[str, Any]:
 
 
 @contextmanager
-def cuttable(sandbox: Sandbox, kubeconfig: Path) -> Iterator[Relay]:
+def cuttable(sandbox: Sandbox, kubeconfig: Path) -> Iterator[ApiRelay]:
     """The operator's way to the API server, by which `kubeconfig` leads."""
-    relay = Relay(sandbox.operator.kubeconfig)
+    relay = ApiRelay(sandbox.operator.kubeconfig)
     sandbox.run(relay.__aenter__())
     relay.kubeconfig(kubeconfig)
     try:

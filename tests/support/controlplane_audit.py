@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -16,6 +16,8 @@ AUDIT_POLICY: dict[str, Any] = {
     "rules": [
         {"level": "None", "users": ["system:apiserver"]},
         {"level": "None", "nonResourceURLs": ["/readyz", "/livez", "/healthz"]},
+        # What else must hold of a pod for it to be deleted is said in the request's body.
+        {"level": "Request", "verbs": ["delete"], "resources": [{"resources": ["pods"]}]},
         {"level": "Metadata"},
     ],
 }
@@ -26,7 +28,7 @@ class AuditEvent:
     """One request: who asked for what, and the HTTP status of the answer.
 
     `stage` is ResponseComplete, or ResponseStarted for a watch that began. `parameters` are those
-    of the query string, such as fieldManager or resourceVersion.
+    of the query string, such as fieldManager or resourceVersion. `body` is that of a pod's delete.
     """
 
     user: str
@@ -40,6 +42,7 @@ class AuditEvent:
     parameters: dict[str, str]
     code: int
     stage: str
+    body: dict[str, Any] = field(default_factory=dict, hash=False)
 
 
 def read_audit_log(path: Path) -> list[AuditEvent]:
@@ -66,4 +69,5 @@ def _event(record: dict[str, Any]) -> AuditEvent:
         parameters={key: values[-1] for key, values in query.items()},
         code=record.get("responseStatus", {}).get("code", 0),
         stage=record["stage"],
+        body=record.get("requestObject") or {},
     )

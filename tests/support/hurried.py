@@ -26,6 +26,18 @@ def jumps(clock=time.time, ahead_s=[0.0]):
     signal.signal(signal.SIGUSR2, lambda *_: ahead_s.__setitem__(0, 0.0))
 jumps()
 """
+_RECKON = """
+import asyncio, time
+def reckon(began_s, since_s, speed, older_s, elapsed=time.monotonic, nap=asyncio.sleep):
+    time.time = lambda: began_s + (elapsed() - since_s) * speed
+    asyncio.sleep = lambda delay, result=None: nap(delay and max(0.02, delay / speed), result)
+    from ippolicy.observe.records import _Meta
+    made_s = _Meta.created_at_s.fget
+    def then_s(at_s):
+        return at_s - older_s if at_s < began_s else began_s + (at_s - began_s) * speed
+    _Meta.created_at_s = property(lambda meta: then_s(made_s(meta)))
+reckon(%r, %r, %r, %r)
+"""
 PATIENT = {
     "IPPOLICY_SCRAPE_INTERVAL": "2m",
     "IPPOLICY_SCRAPE_TIMEOUT": "2s",
@@ -45,6 +57,15 @@ def hurried(speed: float) -> tuple[str, ...]:
 def in_step(clock: SandboxClock) -> tuple[str, ...]:
     """One whose wall clock shows what `clock` does, for as long as that keeps its present speed."""
     return _after(_HURRY % (clock.now(), time.monotonic(), clock.speed))
+
+
+def reckoning(speed: float, *, older_s: float = 0.0) -> tuple[str, ...]:
+    """One of several that share a clock, whoever starts when.
+
+    The stamps that a real API server puts on what is made are turned into its time; what was made
+    before now is `older_s` older.
+    """
+    return _after(_RECKON % (time.time(), time.monotonic(), speed, older_s))
 
 
 def jumping(speed: float, by_s: float) -> tuple[str, ...]:

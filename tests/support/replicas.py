@@ -27,7 +27,9 @@ def elected(duration: str) -> dict[str, str]:
 class Replica:
     """One of the operators, under the name that it has in the Lease."""
 
-    def __init__(self, sandbox: Sandbox, name: str) -> None:
+    def __init__(
+        self, sandbox: Sandbox, name: str, settings: Mapping[str, str] | None = None
+    ) -> None:
         assert sandbox.folder is not None
         self.name = name
         self.log = sandbox.folder / f"{name}.log"
@@ -37,7 +39,11 @@ class Replica:
             region=sandbox.ec2.region,
             log=self.log,
             command=sandbox.layout.operator_command,
-            settings={**sandbox.layout.operator_settings, "IPPOLICY_LEASE_HOLDER": name},
+            settings={
+                **sandbox.layout.operator_settings,
+                **(settings or {}),
+                "IPPOLICY_LEASE_HOLDER": name,
+            },
         )
 
     def pause(self) -> None:
@@ -62,11 +68,17 @@ class Replica:
 
 
 class Replicas:
-    """Several operators, and the Lease by which one of them acts."""
+    """Several operators, and the Lease by which one of them acts.
 
-    def __init__(self, sandbox: Sandbox, *names: str) -> None:
+    `settings` are of one by its name, beside those that all have.
+    """
+
+    def __init__(
+        self, sandbox: Sandbox, *names: str, settings: Mapping[str, Mapping[str, str]] | None = None
+    ) -> None:
         self._sandbox = sandbox
-        self.all = tuple(Replica(sandbox, name) for name in names)
+        own = settings or {}
+        self.all = tuple(Replica(sandbox, name, own.get(name)) for name in names)
 
     def lease(self) -> Mapping[str, Any]:
         """The spec of the Lease; empty while there is none."""
@@ -97,9 +109,12 @@ class Replicas:
 
 
 @contextmanager
-def two_operators(sandbox: Sandbox) -> Iterator[Replicas]:
-    """Two operators that run; whatever happens to them meanwhile, none is left at the end."""
-    replicas = Replicas(sandbox, "one", "two")
+def two_operators(
+    sandbox: Sandbox, settings: Mapping[str, Mapping[str, str]] | None = None
+) -> Iterator[Replicas]:
+    """Two operators, `one` and `two`, that run; whatever happens to them meanwhile, none is left at
+    the end. `settings` are those of each alone."""
+    replicas = Replicas(sandbox, "one", "two", settings=settings)
     for one in replicas.all:
         one.process.start()
     try:

@@ -32,7 +32,7 @@ class OperatorProcess:
 
     Attributes:
         kubeconfig: how it reaches the cluster.
-        http_port: where /metrics, /healthz and /readyz are, on 127.0.0.1.
+        http_host, http_port: where /metrics, /healthz and /readyz are.
     """
 
     def __init__(
@@ -47,6 +47,7 @@ class OperatorProcess:
     ) -> None:
         self.log = log
         self.kubeconfig = kubeconfig
+        self.http_host = settings.get("IPPOLICY_HTTP_HOST", "127.0.0.1")
         self.http_port = _free_port()
         self._command = tuple(command)
         self._child: subprocess.Popen[bytes] | None = None
@@ -60,7 +61,7 @@ class OperatorProcess:
             "AWS_ACCESS_KEY_ID": "sandbox",
             "AWS_SECRET_ACCESS_KEY": "sandbox",
             "AWS_EC2_METADATA_DISABLED": "true",
-            "IPPOLICY_HTTP_HOST": "127.0.0.1",
+            "IPPOLICY_HTTP_HOST": self.http_host,
             "IPPOLICY_HTTP_PORT": str(self.http_port),
             **settings,
         }
@@ -79,7 +80,7 @@ class OperatorProcess:
     @property
     def url(self) -> str:
         """Where its /metrics, /healthz and /readyz are."""
-        return f"http://127.0.0.1:{self.http_port}"
+        return f"http://{self.http_host}:{self.http_port}"
 
     def start(self) -> None:
         """Start it; its log goes on where it was. Raises SandboxError if it runs already."""
