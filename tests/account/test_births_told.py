@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import builders
-from ippolicy.account import metrics
+from ippolicy.account import birth_metrics
 from ippolicy.account.conditions import conditions
 from ippolicy.account.samples import samples
 from ippolicy.account.status import MAX_BYTES, json_bytes, status_document
@@ -166,12 +166,12 @@ def test_gauges_tell_of_trials_refusals_and_restarts() -> None:
     )
     view = told(table, groups={"web": 20, "batch": 2})
     found = {(one.metric, one.labels): one.value for one in samples(view, ())}
-    assert found[metrics.TRIAL_NODES, ("default", "web", "Canary")] == 1
-    assert found[metrics.REFUSED_TARGETS, ("default", "batch")] == 1
-    assert found[metrics.REFUSED_TARGETS, ("default", "web")] == 0
-    assert found[metrics.RESTARTS_UNDER_WAY, ("default",)] == 1
-    assert found[metrics.MISSED_NODES, ("default", "web")] == 0
-    assert found[metrics.BORN_NODES, ("default", "web", "template")] == 20
+    assert found[birth_metrics.TRIAL_NODES, ("default", "web", "Canary")] == 1
+    assert found[birth_metrics.REFUSED_TARGETS, ("default", "batch")] == 1
+    assert found[birth_metrics.REFUSED_TARGETS, ("default", "web")] == 0
+    assert found[birth_metrics.RESTARTS_UNDER_WAY, ("default",)] == 1
+    assert found[birth_metrics.MISSED_NODES, ("default", "web")] == 0
+    assert found[birth_metrics.BORN_NODES, ("default", "web", "template")] == 20
 
 
 def recorded(table: PolicyTable) -> Record:

@@ -84,6 +84,7 @@ def lived(world: World, groups: Groups, *, speed: float, hours: float) -> Iterat
         "IPPOLICY_FACTS_MAX_AGE": f"{5 * speed:.0f}s",
         "IPPOLICY_WATCH_TIMEOUT": "2s",
         "IPPOLICY_CHOICE": "rule",
+        "IPPOLICY_RESTORE_GIVE_UP_AFTER": "12h",  # kopf tries again in real time
         **elected("1h"),
     }
     changes = {"speed": speed, "setup_speed": speed, "stamped_by_clock": True}

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ippolicy.account import metrics
+from ippolicy.account import birth_metrics
 from ippolicy.account.metric import Metric
 from ippolicy.account.view import View
 from ippolicy.account.words import env_text, one_line, span, timestamp
@@ -101,18 +101,18 @@ def birth_rows(view: View) -> Iterator[tuple[Metric, tuple[str, ...], float]]:
     name = view.policy.name
     for one in view.births:
         for state, count in one.nodes.items():
-            yield metrics.BORN_NODES, (name, one.group, state.value), float(count)
-        yield metrics.MISSED_NODES, (name, one.group), float(one.missed)
+            yield birth_metrics.BORN_NODES, (name, one.group, state.value), float(count)
+        yield birth_metrics.MISSED_NODES, (name, one.group), float(one.missed)
     if view.table is None:
         return
     sizes = Counter(node.group for node in view.snapshot.nodes)
     refused = {one.group for one in refusals(view)}
     for one in view.births:
-        yield metrics.REFUSED_TARGETS, (name, one.group), float(one.group in refused)
+        yield birth_metrics.REFUSED_TARGETS, (name, one.group), float(one.group in refused)
     for group, trial in view.table.trials.items():
         labels = (name, group, trial.stage.value)
-        yield metrics.TRIAL_NODES, labels, float(_trying(trial, sizes[group]))
-    yield metrics.RESTARTS_UNDER_WAY, (name,), float(len(view.table.restarts))
+        yield birth_metrics.TRIAL_NODES, labels, float(_trying(trial, sizes[group]))
+    yield birth_metrics.RESTARTS_UNDER_WAY, (name,), float(len(view.table.restarts))
 
 
 def _status(found: GroupProgress, table: PolicyTable, size: int) -> BirthStatus:

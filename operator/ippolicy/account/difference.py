@@ -59,11 +59,12 @@ def merge_patch(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any
 
 
 def either(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
-    """Every field that either of two documents has."""
+    """Every field that either of two documents has; what is an object in one of them is one."""
     union = {**one, **other}
     for key in one.keys() & other.keys():
-        if isinstance(one[key], Mapping) and isinstance(other[key], Mapping):
-            union[key] = either(one[key], other[key])
+        inner = [each for each in (one[key], other[key]) if isinstance(each, Mapping)]
+        if inner:
+            union[key] = either(inner[0], inner[-1])
     return union
 
 

@@ -14,7 +14,7 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
 import ippolicy
-from ippolicy.account import change_metrics, metrics
+from ippolicy.account import birth_metrics, change_metrics, metrics
 from ippolicy.account.counted import CniCounts
 from ippolicy.account.metric import Metric
 from ippolicy.account.samples import Sample, samples
@@ -123,15 +123,15 @@ class Exporter(Collector):
 
     def answered(self, verdict: str, *, times: int) -> None:
         """The webhook answered about new pods."""
-        self._count(metrics.ANSWERS, verdict, times=times)
+        self._count(birth_metrics.ANSWERS, verdict, times=times)
 
     def restarted(self, policy: str, group: str) -> None:
         """An aws-node was told to go, so that another is born with other targets."""
-        self._count(metrics.AGENT_RESTARTS, policy, group)
+        self._count(birth_metrics.AGENT_RESTARTS, policy, group)
 
     def tried(self, policy: str, group: str, step: str) -> None:
         """The trial of targets by a group went a step on."""
-        self._count(metrics.TRIALS, policy, group, step)
+        self._count(birth_metrics.TRIALS, policy, group, step)
 
     def looped(self, duration_s: float) -> None:
         """A pass over all policies took `duration_s`."""

@@ -6,6 +6,7 @@ the nodes whose aws-node was read.
 
 from __future__ import annotations
 
+from ippolicy.account.birth_metrics import BIRTH_METRICS
 from ippolicy.account.change_metrics import CHANGE_METRICS
 from ippolicy.account.metric import Kind, Metric, counter, gauge
 
@@ -283,56 +284,6 @@ LAST_PASS = gauge(
     "When a policy was last looked at.",
     "policy",
 )
-BORN_NODES = gauge(
-    "group_nodes_by_birth",
-    "nodes",
-    "Nodes of a group by what their aws-node was born with: current, older, or template; astray has"
-    " other values than its labels say.",
-    "policy",
-    "group",
-    "state",
-)
-MISSED_NODES = gauge(
-    "group_missed_nodes",
-    "nodes",
-    "Nodes of a group whose aws-node was born without its targets though they were in force.",
-    "policy",
-    "group",
-)
-REFUSED_TARGETS = gauge(
-    "group_refused_targets",
-    "1 or 0",
-    "Whether a group has targets that are not tried now, since they did harm.",
-    "policy",
-    "group",
-)
-TRIAL_NODES = gauge(
-    "trial_nodes",
-    "nodes",
-    "Nodes of a group that are to try targets; stage is Canary, Share or Promoted.",
-    "policy",
-    "group",
-    "stage",
-)
-RESTARTS_UNDER_WAY = gauge(
-    "agent_restarts_under_way",
-    "restarts",
-    "aws-node pods that are being made anew for other targets, or that were and got others.",
-    "policy",
-)
-ANSWERS = counter(
-    "webhook_answers", "answers", "Answers about new aws-node pods, by verdict.", "verdict"
-)
-AGENT_RESTARTS = counter(
-    "agent_restarts",
-    "restarts",
-    "aws-node pods that were deleted so that they are born with the targets of their group.",
-    "policy",
-    "group",
-)
-TRIALS = counter(
-    "trials", "steps", "Steps of trials of targets by a node group.", "policy", "group", "step"
-)
 LEADER = gauge(
     "leader", "1 or 0", "Whether this operator is the one that acts. Of all, one has 1 at most."
 )
@@ -435,6 +386,7 @@ LOOP_DURATION = Metric(
 
 CATALOGUE: tuple[Metric, ...] = (
     *(one for one in tuple(vars().values()) if isinstance(one, Metric)),
+    *BIRTH_METRICS,
     *CHANGE_METRICS,
 )
 """Every metric, in the order it is served and documented in."""

@@ -264,11 +264,12 @@ class Births:
         return Outcome(OutcomeKind.RESTORED, f"DaemonSet {ref}: {WITHDRAWN}")
 
     async def give_back(
-        self, policy: IPPolicy, ref: DaemonSetRef, snapshot: Snapshot
+        self, policy: IPPolicy, ref: DaemonSetRef, snapshot: Snapshot, *, begin: bool
     ) -> Outcome | None:
         """Have pods that were born with targets of ours made anew, now that none is any more."""
-        webhook = self._webhook
-        return await give_back(webhook.restarts, policy, ref, snapshot) if webhook else None
+        if (webhook := self._webhook) is None:
+            return None
+        return await give_back(webhook.restarts, policy, ref, snapshot, begin=begin)
 
     def has(self, ref: DaemonSetRef) -> bool:
         """Whether pods of a DaemonSet are born with targets by group."""

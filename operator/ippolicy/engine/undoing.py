@@ -84,18 +84,20 @@ class Undoing:
         if successor is not None and successor.spec.mode is Mode.APPLY:
             return None  # it goes on from here, and keeps the originals
         withdrawn = await self._withdrawn(policy, ref)
-        if withdrawn is None:
-            withdrawn = await self._given_back(policy, ref)
         if withdrawn is not None and not withdrawn.settled:
             return withdrawn
-        return await self._undo_writes(policy, ref) or withdrawn
+        # Who was withdrawn just now may still be answered by, so that nothing is restarted yet.
+        outstanding = await self._given_back(policy, ref, begin=withdrawn is None)
+        return outstanding or await self._undo_writes(policy, ref) or withdrawn
 
-    async def _given_back(self, policy: IPPolicy, ref: DaemonSetRef) -> Outcome | None:
+    async def _given_back(
+        self, policy: IPPolicy, ref: DaemonSetRef, *, begin: bool
+    ) -> Outcome | None:
         """Pods that were born with targets of the policy are made anew, at its own pace."""
         method, kept = policy.spec.apply.method, policy.spec.on_delete is OnDelete.RETAIN
         if method is not Method.ADMISSION or kept or not await self._office.confirm():
             return None
-        return await self._births.give_back(policy, ref, self._look(policy, ref))
+        return await self._births.give_back(policy, ref, self._look(policy, ref), begin=begin)
 
     async def _withdrawn(self, policy: IPPolicy, ref: DaemonSetRef) -> Outcome | None:
         owner = self._births.owner(ref)

@@ -31,11 +31,11 @@ class Rollout:
     def __init__(self, place: Place) -> None:
         self.place = place
         self.stages: dict[str, set[Stage]] = {group: set() for group in GROUPS}
-        self._untouched = place.by_others()
+        self.untouched = place.by_others()
 
     def until(self, holds: Callable[[PolicyTable], bool], what: str) -> None:
         def glance() -> bool:
-            assert self.place.by_others() == self._untouched
+            assert self.place.by_others() == self.untouched
             table = self.place.registry.table
             for group, trial in (table.trials if table else {}).items():
                 self.stages[group].add(trial.stage)
@@ -88,5 +88,7 @@ def test_the_daemonset_is_untouched_from_the_first_trial_to_its_undoing(place: P
         tried = {one.node for one in registry.born.values() if one.digest == digest}
         assert len(tried) <= 1, group
     sandbox.delete_policy()
-    sandbox.wait(lambda: sandbox.policy() is None, "the policy to go")
+    sandbox.wait(lambda: sandbox.policy() is None, "the policy to go", timeout_s=LATEST_S)
+    assert set(registry.running()) == {TEMPLATE}
+    assert place.by_others() == rollout.untouched
     assert registry.most_down <= 2 + 2
