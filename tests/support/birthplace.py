@@ -200,6 +200,7 @@ def birthplace(
         "IPPOLICY_WEBHOOK_PORT": str(port),
         "IPPOLICY_CHECKPOINT_INTERVAL": often,
         "IPPOLICY_SCRAPE_INTERVAL": often,
+        "IPPOLICY_RESTORE_GIVE_UP_AFTER": "24h",  # from a moment in the time of the API server
         **(settings or {}),
     }
     subnets = ("10.0.0.0/18",)
