@@ -64,7 +64,7 @@ class Rollout:
 
 def test_the_daemonset_is_untouched_from_the_first_trial_to_its_undoing(place: Place) -> None:
     rollout, sandbox, registry = Rollout(place), place.sandbox, place.registry
-    assert set(registry.running()) == {TEMPLATE}
+    sandbox.wait(lambda: set(registry.running()) == {TEMPLATE}, "what is there at first")
     sandbox.apply_policy(steps(8))
     proven = rollout.proven(8)
     assert rollout.stages["web"] == set(Stage)
@@ -89,6 +89,6 @@ def test_the_daemonset_is_untouched_from_the_first_trial_to_its_undoing(place: P
         assert len(tried) <= 1, group
     sandbox.delete_policy()
     sandbox.wait(lambda: sandbox.policy() is None, "the policy to go", timeout_s=LATEST_S)
-    assert set(registry.running()) == {TEMPLATE}
+    sandbox.wait(lambda: set(registry.running()) == {TEMPLATE}, "the template's values")
     assert place.by_others() == rollout.untouched
     assert registry.most_down <= 2 + 2
