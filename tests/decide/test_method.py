@@ -6,7 +6,7 @@ import pytest
 
 from builders import daemon_set, policy
 from ippolicy.api import Method
-from ippolicy.decide.method import choose_way, way_gate
+from ippolicy.decide.method import WRITERS, choose_way, way_gate
 from ippolicy.decide.types import Reason
 from ippolicy.facts import EnvEntry, Record, Writer
 
@@ -64,7 +64,7 @@ def test_the_add_on_is_found_by_any_entry_that_it_holds() -> None:
     )
 
 
-@pytest.mark.parametrize("writer", list(Writer))
+@pytest.mark.parametrize("writer", list(WRITERS.values()))
 def test_what_was_changed_one_way_goes_on_that_way(writer: Writer) -> None:
     for owners in ({}, {E: ("eks",)}):
         way = choose_way(policy(), daemon_set(owners=owners), record(writer, **{W: None}), [W])
