@@ -26,7 +26,7 @@ COUNTS = st.integers(0, 1024)
 ROWS = st.builds(
     GroupTargets, st.builds(WarmTargets, COUNTS, COUNTS, COUNTS, COUNTS), st.integers(1, 10**6)
 )
-TEXTS, TIMES = st.text(max_size=8), st.floats(0, 4e9)
+TEXTS, TIMES = st.text(max_size=8), st.floats(0, 4e9) | st.integers(0, 4_000_000_000)
 FORECASTS = st.builds(Forecast, TIMES, TIMES, TIMES, st.none() | TIMES, st.none() | TIMES)
 PROOFS = st.builds(
     Proof,

@@ -122,7 +122,9 @@ def write_table(table: PolicyTable) -> str:
         since_s=table.since_s,
         loans=_each(_row, table.loans),
     )
-    return msgspec.json.encode(document, order="sorted").decode()
+    # Seconds and addresses that are whole numbers are to read as what they are read back as.
+    whole = msgspec.json.decode(msgspec.json.encode(document), type=_Document)
+    return msgspec.json.encode(whole, order="sorted").decode()
 
 
 def read_table(text: str) -> PolicyTable:
