@@ -38,7 +38,7 @@ INTERRUPTED: Final = 130
 POLICY: Mapping[str, Any] = MappingProxyType(
     {
         "mode": "Apply",
-        "demand": {"window": "10m", "minEvidence": "20s"},
+        "demand": {"window": "10m", "minEvidence": "40s"},
         "change": {"stabilization": "2s", "cooldown": "10m", "maxPerDay": 1},
     }
 )
