@@ -293,7 +293,7 @@ class Births:
     ) -> tuple[GroupProgress, ...]:
         """How far the nodes of a policy are; empty where neither table nor pod tells of targets."""
         table = self._tables.get(ref_of(policy))
-        if table is None and not snapshot.births:
+        if table is None and all(one.birth is None for one in snapshot.agents.values()):
             return ()
         in_force_s = ledger.in_force_s(record) if record is not None else {}
         return progress(table, snapshot.nodes, snapshot.agents, in_force_s)

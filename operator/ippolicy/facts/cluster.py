@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from ippolicy.facts.births import Agent, Birth
+from ippolicy.facts.births import Agent
 from ippolicy.facts.cni import CniFacts
 from ippolicy.facts.daemonset import DaemonSetFacts
 from ippolicy.facts.network import InstanceLimits, SubnetFacts
@@ -193,8 +193,3 @@ class Snapshot:
     windows_ipam: Mapping[str, str] = field(default_factory=dict)
     agents: Mapping[str, Agent] = field(default_factory=dict)
     waiting: Mapping[str, int] = field(default_factory=dict)
-
-    @property
-    def births(self) -> dict[str, Birth]:
-        """Node -> what its pod says of its targets, for those that the webhook gave some."""
-        return {n: one.birth for n, one in self.agents.items() if one.birth is not None}

@@ -32,7 +32,7 @@ from ippolicy.decide.births.table import (
     Stage,
     Trial,
 )
-from ippolicy.decide.births.wishes import Wish, Wishing
+from ippolicy.decide.births.wishes import Wish, Wishing, noted
 from ippolicy.decide.decision import Inputs
 from ippolicy.decide.environment import read_environment, shown
 from ippolicy.decide.gates import Stop
@@ -158,10 +158,7 @@ class _Roll:
     def _noted(self) -> Mapping[str, Recommendations]:
         if self._braked or not self._asked.decision.groups:
             return self._asked.known
-        wishing = Wishing(
-            self._asked.inputs, self._asked.table, {}, self._braked, self._asked.known
-        )
-        return wishing.noted(self._asked.decision.groups)
+        return noted(self._asked.inputs, self._asked.known, self._asked.decision.groups)
 
     def _tried(self, table: PolicyTable, known: Mapping[str, Recommendations]) -> PolicyTable:
         """The table with every trial a step on."""

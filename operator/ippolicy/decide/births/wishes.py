@@ -44,6 +44,19 @@ class Wish:
     urgent: bool = False
 
 
+def noted(
+    inputs: Inputs, known: Mapping[str, Recommendations], groups: Sequence[GroupAdvice]
+) -> dict[str, Recommendations]:
+    """What was recommended to each group lately, this time included."""
+    span_s = inputs.policy.spec.change.stabilization.seconds
+    return {
+        one.group: gates.noted(
+            known.get(one.group), one.recommendation, inputs.now_s, span_s=span_s
+        )
+        for one in groups
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class Wishing:
     """What wishes rest on; `known` are the recommendations of each group lately."""
@@ -53,16 +66,6 @@ class Wishing:
     nodes: Mapping[str, Sequence[NodeFacts]]
     braked: bool
     known: Mapping[str, Recommendations] = field(default_factory=dict)
-
-    def noted(self, groups: Sequence[GroupAdvice]) -> dict[str, Recommendations]:
-        """What was recommended to each group lately, this time included."""
-        span_s, now_s = self.inputs.policy.spec.change.stabilization.seconds, self.inputs.now_s
-        return {
-            one.group: gates.noted(
-                self.known.get(one.group), one.recommendation, now_s, span_s=span_s
-            )
-            for one in groups
-        }
 
     def wish(self, advice: GroupAdvice) -> Wish:
         """What the group is to try next."""
