@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
-from hurried import PATIENT, hurried
+from hurried import PATIENT
 from ippolicy.sandbox.cluster import Sandbox
 from ippolicy.sandbox.fleet import NodeSpec
+from lockstep import Lockstep
 from worlds import World, condition
 
 SPEED, UNWATCHED_SPEED = 160.0, 480.0
@@ -78,9 +80,20 @@ def changes(sandbox: Sandbox) -> list[dict[str, Any]]:
     return found[::-1]
 
 
-def test_with_the_brake_pods_start_twice_as_long_and_nothing_swings(world: World) -> None:
-    operator = {"operator_settings": PATIENT, "operator_command": hurried(SPEED)}
-    with world(nodes=0, speed=UNWATCHED_SPEED, **operator) as sandbox:
+def test_with_the_brake_pods_start_twice_as_long_and_nothing_swings(
+    world: World, tmp_path: Path
+) -> None:
+    with (
+        Lockstep(tmp_path / "time") as time,
+        world(
+            nodes=0,
+            speed=UNWATCHED_SPEED,
+            elapsed=time.elapsed,
+            operator_settings=PATIENT,
+            operator_command=time.hurried(SPEED),
+        ) as sandbox,
+    ):
+        sandbox.run(time.mind_the_loop())
         at_defaults = drain(sandbox)
         sandbox.clock.set_speed(SPEED)
         sandbox.operator.start()

@@ -3,7 +3,6 @@ of the pods: which were born with which targets, on which nodes, in which order.
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from collections import Counter, defaultdict
@@ -22,6 +21,7 @@ from ippolicy.sandbox.fleet import NodeSpec
 from ippolicy.sandbox.kube.resources import PODS
 from ippolicy.sandbox.kube.store import Change
 from ippolicy.sandbox.operator import OperatorProcess
+from ports import free_port
 from replicas import elected
 from worlds import World
 
@@ -55,7 +55,7 @@ def asked(world: World, groups: Groups, **changes: Any) -> Iterator[Sandbox]:
     settings = {
         **elected("1m"),
         "IPPOLICY_WEBHOOK_SERVICE": SERVICE,
-        "IPPOLICY_WEBHOOK_PORT": str(_free_port()),
+        "IPPOLICY_WEBHOOK_PORT": str(free_port()),
         **changes.pop("operator_settings", {}),
     }
     layout = {"nodes": 0, "subnets": ("10.0.0.0/20",), "operator_settings": settings, **changes}
@@ -275,10 +275,3 @@ def _ready(pod: Mapping[str, Any]) -> bool:
         return False
     conditions = (pod.get("status") or {}).get("conditions") or ()
     return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

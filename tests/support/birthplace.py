@@ -20,12 +20,12 @@ from typing import Any
 from kubernetes import client, watch
 
 from controlplane import ControlPlane
-from controlplane_process import free_port
 from hurried import PATIENT, reckoning
 from ippolicy.decide.births.document import read_table
 from ippolicy.decide.births.table import TEMPLATE, PolicyTable
 from ippolicy.sandbox.cluster import Sandbox
 from ippolicy.sandbox.fleet import NodeSpec
+from ports import free_port
 from realworlds import DEPLOY, OPERATOR, real_sandbox
 from relay import Relay
 from replicas import Replicas, elected, two_operators

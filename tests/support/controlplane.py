@@ -31,8 +31,9 @@ from kubernetes import client, config
 
 from controlplane_assets import assets_dir
 from controlplane_audit import AUDIT_POLICY, AuditEvent, read_audit_log
-from controlplane_process import ControlPlaneError, Process, free_port, wait_until
+from controlplane_process import ControlPlaneError, Process, wait_until
 from ippolicy.sandbox.clock import PATIENCE_S
+from ports import free_port
 
 __all__ = ["AuditEvent", "ControlPlane", "ControlPlaneError"]
 

@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-
-PORTS = range(20000, 32000)
-"""Below the ephemeral range, so that no outgoing connection takes a port between its choice
-and its use."""
-
-_random = random.SystemRandom()  # test runners seed the other one alike in all workers
 
 STOP_S = 5.0
 TAIL_LINES = 15
@@ -111,19 +103,6 @@ def wait_until(
             tails = "\n".join(process.tail() for process in processes)
             raise ControlPlaneError(f"{what}: not within {timeout_s:.0f} s\n{tails}")
         time.sleep(0.05)
-
-
-def free_port() -> int:
-    """A loopback TCP port that nobody listens on now."""
-    while True:
-        port = _random.choice(PORTS)
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
 
 
 def _signal_group(child: subprocess.Popen[bytes], with_signal: signal.Signals) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -12,6 +11,7 @@ from http import HTTPStatus
 from pathlib import Path
 
 from ippolicy.sandbox.clock import PATIENCE_S
+from ports import free_port
 from scraped import History, openmetrics
 from tools import tool
 
@@ -37,9 +37,7 @@ def prometheus(folder: Path, *flags: str, config: str = "") -> Iterator[str]:
     """The URL of a Prometheus that serves the blocks in `folder`; `config` is its YAML."""
     file = folder / "prometheus.yml"
     file.write_text(config)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     log = folder / "prometheus.log"
     command = [
         str(tool("prometheus")),

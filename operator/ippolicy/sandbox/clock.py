@@ -13,6 +13,8 @@ from ippolicy.errors import SandboxError
 PATIENCE_S: Final = 240.0
 """How long anything that comes by itself may take, in real time on a busy machine. It is no
 promise: whoever waits goes on as soon as it is there."""
+_NAP_S: Final = 0.001
+"""What is waited at least once more where the time that the clock goes by stood still."""
 
 
 class SandboxClock:
@@ -57,10 +59,12 @@ class SandboxClock:
     async def sleep(self, seconds: float) -> None:
         """Let `seconds` of this clock go by."""
         until = self.now() + max(0.0, seconds)
+        await asyncio.sleep(self.real_seconds(max(0.0, seconds)))
         while True:
-            await asyncio.sleep(max(0.0, self.real_seconds(until - self.now())))
-            if self.now() >= until:
+            left = until - self.now()
+            if left <= 0:
                 return
+            await asyncio.sleep(max(_NAP_S, self.real_seconds(left)))
 
 
 def _checked(speed: float) -> float:

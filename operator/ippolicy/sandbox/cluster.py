@@ -11,6 +11,7 @@ Everything here is called from ordinary, blocking code; the parts run on an even
 from __future__ import annotations
 
 import asyncio
+import selectors
 import shutil
 import tempfile
 import threading
@@ -42,6 +43,7 @@ POLICIES: Final = f"/apis/{GROUP}/{VERSION}/{PLURAL}"
 USER: Final = "sandbox-user"
 POLL_S: Final = 0.05
 CLOSE_S: Final = 15.0
+GOODBYE_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ class Layout:
     spread over `subnets` in turn, each of which is in a zone of its own. `speed` is the clock's,
     `setup_speed` until the sandbox stands. `operator_settings` are IPPOLICY_* variables.
     With `stamped_by_clock` the embedded API dates objects by that clock, for an operator whose own
-    time is the sandbox's: real time else.
+    time is the sandbox's: real time else. `elapsed` is the real time that the clock goes by.
     """
 
     nodes: int = 10
@@ -64,6 +66,7 @@ class Layout:
     speed: float = 1.0
     setup_speed: float = 20.0
     stamped_by_clock: bool = False
+    elapsed: Callable[[], float] = time.monotonic
     seed: int = 0
     fleet: FleetOptions = field(default_factory=FleetOptions)
     operator_settings: Mapping[str, str] = field(default_factory=dict)
@@ -102,13 +105,14 @@ class Sandbox:
     def __init__(self, layout: Layout | None = None, real: RealCluster | None = None) -> None:
         self.layout = layout or Layout()
         self._real = real
-        self.clock = SandboxClock(self.layout.setup_speed)
+        self.clock = SandboxClock(self.layout.setup_speed, real_elapsed=self.layout.elapsed)
         self.ec2 = Ec2StandIn(clock=self.clock.now, seed=self.layout.seed)
         self.subnets: tuple[str, ...] = ()
         self.node_names: tuple[str, ...] = ()
         self.kube = None
         self.folder: Path | None = None
-        self._loop = asyncio.new_event_loop()
+        self._sockets = selectors.DefaultSelector()
+        self._loop = asyncio.SelectorEventLoop(self._sockets)
         self._thread = threading.Thread(target=self._loop.run_forever, name="sandbox", daemon=True)
         self._parts = AsyncExitStack()
 
@@ -378,6 +382,12 @@ class Sandbox:
         for task in left:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
+        # TLS takes leave of a server, which may be slow to answer, after whoever used it has gone.
+        for _ in range(round(GOODBYE_S / POLL_S)):
+            if len(self._sockets.get_map()) == 1:  # the loop's own
+                break
+            await asyncio.sleep(POLL_S)
+        await asyncio.sleep(0)  # the last call of a transport
 
 
 def _happened_at(event: Object) -> str:

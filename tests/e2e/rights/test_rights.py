@@ -17,10 +17,10 @@ from typing import Any
 import pytest
 
 from controlplane import AuditEvent, ControlPlane
-from controlplane_process import free_port
 from ippolicy.sandbox import manifests
 from ippolicy.sandbox.cluster import POLICIES, Sandbox
 from ippolicy.sandbox.operator import OperatorProcess
+from ports import free_port
 from rbac import Right, Rights
 from realworlds import ACCOUNT, DEPLOY, real_sandbox
 from replicas import LEASE, elected

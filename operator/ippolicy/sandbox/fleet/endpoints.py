@@ -82,7 +82,13 @@ class MetricsEndpoints:
         if address in self._sites or self._faults.get(address) is MetricsFault.REFUSE:
             return
         site = web.SockSite(self._runner, _bound(address, self.port))
-        await site.start()
+        starting = asyncio.ensure_future(site.start())
+        try:
+            await asyncio.shield(starting)
+        except asyncio.CancelledError:  # nobody would close what listens from then on
+            await starting
+            await site.stop()
+            raise
         self._sites[address] = site
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
