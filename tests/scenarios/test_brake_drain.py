@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 from hurried import PATIENT
@@ -80,15 +79,13 @@ def changes(sandbox: Sandbox) -> list[dict[str, Any]]:
     return found[::-1]
 
 
-def test_with_the_brake_pods_start_twice_as_long_and_nothing_swings(
-    world: World, tmp_path: Path
-) -> None:
+def test_with_the_brake_pods_start_twice_as_long_and_nothing_swings(world: World) -> None:
     with (
-        Lockstep(tmp_path / "time") as time,
+        Lockstep() as time,
         world(
             nodes=0,
             speed=UNWATCHED_SPEED,
-            elapsed=time.elapsed,
+            elapsed=time,
             operator_settings=PATIENT,
             operator_command=time.hurried(SPEED),
         ) as sandbox,

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from hurried import PATIENT, in_step
+from hurried import PATIENT
 from ippolicy.decide.births.document import read_table
 from ippolicy.decide.births.table import TEMPLATE, PolicyTable
 from ippolicy.sandbox import manifests
@@ -21,6 +21,7 @@ from ippolicy.sandbox.fleet import NodeSpec
 from ippolicy.sandbox.kube.resources import PODS
 from ippolicy.sandbox.kube.store import Change
 from ippolicy.sandbox.operator import OperatorProcess
+from lockstep import Lockstep
 from ports import free_port
 from replicas import elected
 from worlds import World
@@ -88,7 +89,13 @@ def lived(world: World, groups: Groups, *, speed: float, hours: float) -> Iterat
         **elected("1h"),
     }
     changes = {"speed": speed, "setup_speed": speed, "stamped_by_clock": True}
-    with asked(world, groups, operator_settings={**PATIENT, **often}, **changes) as sandbox:
+    with (
+        Lockstep() as time,
+        asked(
+            world, groups, elapsed=time, operator_settings={**PATIENT, **often}, **changes
+        ) as sandbox,
+    ):
+        sandbox.run(time.mind_the_loop())
         sandbox.settle()
         let_pass(sandbox, hours)
         sandbox.operator = operator_in_step(sandbox)
@@ -100,6 +107,8 @@ def lived(world: World, groups: Groups, *, speed: float, hours: float) -> Iterat
 
 def operator_in_step(sandbox: Sandbox) -> OperatorProcess:
     """Another operator, whose time is the sandbox's from now on."""
+    time = sandbox.layout.elapsed
+    assert isinstance(time, Lockstep)
     assert sandbox.folder is not None
     return OperatorProcess(
         kubeconfig=sandbox.operator.kubeconfig,
@@ -107,7 +116,7 @@ def operator_in_step(sandbox: Sandbox) -> OperatorProcess:
         region=sandbox.ec2.region,
         log=sandbox.folder / "operator.log",
         settings=sandbox.layout.operator_settings,
-        command=in_step(sandbox.clock),
+        command=time.in_step(sandbox.clock),
     )
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 
-from ippolicy.sandbox.clock import SandboxClock
 from ippolicy.sandbox.operator import COMMAND
 
 _HURRY = """
@@ -52,11 +51,6 @@ PATIENT = {
 def hurried(speed: float) -> tuple[str, ...]:
     """The command of such an operator, for `Layout.operator_command`."""
     return _after(_from_now(speed))
-
-
-def in_step(clock: SandboxClock) -> tuple[str, ...]:
-    """One whose wall clock shows what `clock` does, for as long as that keeps its present speed."""
-    return _after(_HURRY % (clock.now(), time.monotonic(), clock.speed))
 
 
 def reckoning(speed: float, *, older_s: float = 0.0) -> tuple[str, ...]:

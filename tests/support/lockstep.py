@@ -1,7 +1,6 @@
 """Time that a sandbox and its operator share, and that waits for both.
 
-    with Lockstep(tmp_path / "time") as time, world(elapsed=time.elapsed,
-            operator_command=time.hurried(SPEED)) as sandbox:
+    with Lockstep() as time, world(elapsed=time, operator_command=time.hurried(SPEED)) as sandbox:
         sandbox.run(time.mind_the_loop())
 
 On a machine that is slow, or that stands still for moments, sandbox time passes as slowly: what
@@ -14,6 +13,7 @@ import asyncio
 import functools
 import mmap
 import struct
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -39,17 +39,21 @@ _FOLLOW = """
 import sys
 sys.path.insert(0, %r)
 import lockstep
-lockstep.follow(%r, %r)
+lockstep.follow(%r, %r, since=%r)
 """
 
 
 class Lockstep:
-    """Seconds of real time without those in which a part lay back. In `with`, they pass."""
+    """Seconds of real time without those in which a part lay back. In `with`, they pass.
 
-    def __init__(self, file: Path) -> None:
-        self._file = file
-        file.write_bytes(_TIME.pack(0.0, _NEVER) + _SEEN.pack(_NEVER) + _SEEN.pack(_NEVER))
-        self._shared = _mapped(file)
+    To be called by whoever asks for them, as `Layout.elapsed`.
+    """
+
+    def __init__(self) -> None:
+        with tempfile.NamedTemporaryFile(prefix="lockstep-", delete=False) as file:
+            file.write(_TIME.pack(0.0, _NEVER) + _SEEN.pack(_NEVER) + _SEEN.pack(_NEVER))
+        self._file = Path(file.name)
+        self._shared = _mapped(self._file)
         self._ended = threading.Event()
         self._ticking = threading.Thread(target=self._tick, daemon=True)
 
@@ -65,16 +69,25 @@ class Lockstep:
     ) -> None:
         self._ended.set()
         self._ticking.join()
+        self._file.unlink()
 
-    def elapsed(self) -> float:
-        """What `Layout.elapsed` asks for."""
+    def __call__(self) -> float:
         return _elapsed(self._shared)
 
     def hurried(self, speed: float) -> tuple[str, ...]:
-        """An operator whose wall clock runs so fast, for `Layout.operator_command`; for one life
-        only, from `time.time()` at its start on."""
+        """An operator whose wall clock runs so fast from its start on, for
+        `Layout.operator_command`. Time waits for its passes, so it must not end before time does.
+        """
+        return self._command(speed, None)
+
+    def in_step(self, clock: SandboxClock) -> tuple[str, ...]:
+        """One whose wall clock shows what `clock` does, for as long as that keeps its present
+        speed. It may end."""
+        return self._command(clock.speed, (clock.now(), self()))
+
+    def _command(self, speed: float, since: tuple[float, float] | None) -> tuple[str, ...]:
         program, option, code, *arguments = COMMAND
-        first = _FOLLOW % (str(Path(__file__).parent), str(self._file), speed)
+        first = _FOLLOW % (str(Path(__file__).parent), str(self._file), speed, since)
         return (program, option, first + code, *arguments)
 
     async def mind_the_loop(self) -> None:
@@ -84,24 +97,33 @@ class Lockstep:
     async def _see_the_loop(self) -> None:
         try:
             while True:
-                _SEEN.pack_into(self._shared, _LOOP, self.elapsed())
+                _SEEN.pack_into(self._shared, _LOOP, self())
                 await asyncio.sleep(TICK_S)
         finally:
             _SEEN.pack_into(self._shared, _LOOP, _NEVER)
 
     def _tick(self) -> None:
         while not self._ended.wait(TICK_S):
-            now_s = self.elapsed()
+            now_s = self()
             (loop_s,) = _SEEN.unpack_from(self._shared, _LOOP)
             (operator_s,) = _SEEN.unpack_from(self._shared, _OPERATOR)
             late = now_s > loop_s + LOOP_LAG_S or now_s > operator_s + OPERATOR_LAG_S
             _TIME.pack_into(self._shared, 0, now_s, _NEVER if late else time.monotonic())
 
 
-def follow(path: str, speed: float) -> None:
-    """In the operator's process: go by the time in that file, and tell of each pass."""
+def follow(path: str, speed: float, since: tuple[float, float] | None) -> None:
+    """In the operator's process: go by the time in that file.
+
+    `since` says what the wall clock showed at which time. Without it that starts at real time, and
+    each pass is told of.
+    """
     shared = _mapped(Path(path))
-    clock = SandboxClock(speed, real_elapsed=functools.partial(_elapsed, shared))
+    elapsed = functools.partial(_elapsed, shared)
+    if since is None:
+        clock = SandboxClock(speed, real_elapsed=elapsed)
+    else:
+        began_s = since[0] + (elapsed() - since[1]) * speed
+        clock = SandboxClock(speed, real_now=lambda: began_s, real_elapsed=elapsed)
     nap = asyncio.sleep
 
     async def hurried_nap(delay: float, result: object = None) -> object:
@@ -109,7 +131,11 @@ def follow(path: str, speed: float) -> None:
 
     time.time = clock.now
     asyncio.sleep = hurried_nap  # type: ignore[assignment]
+    if since is None:
+        _tell_of_passes(shared)
 
+
+def _tell_of_passes(shared: mmap.mmap) -> None:
     from ippolicy.engine.loop import Engine  # keeps the clock that it finds
 
     def passed(engine: Engine, at_s: float) -> None:
@@ -124,6 +150,6 @@ def _mapped(file: Path) -> mmap.mmap:
         return mmap.mmap(opened.fileno(), 0)
 
 
-def _elapsed(shared: mmap.mmap, real: Callable[[], float] = time.monotonic) -> float:
+def _elapsed(shared: mmap.mmap | bytearray, real: Callable[[], float] = time.monotonic) -> float:
     elapsed_s, at_s = _TIME.unpack_from(shared, 0)
     return float(elapsed_s + max(0.0, min(real() - at_s, MOST_STEP_S)))
