@@ -22,8 +22,8 @@ tools: $(VENV)/.dev  ## Build and fetch what e2e runs on, once: a control plane,
 	@tests/controlplane/build >/dev/null
 	@$(BIN)/python tests/support/tools.py helm hcl2json prometheus promtool amtool >/dev/null
 
-e2e: tools  ## Run the same scenarios on a real control plane, two tests at a time
-	@$(BIN)/pytest -p no:cacheprovider -n 2 --dist worksteal tests/controlplane tests/e2e $(ARGS)
+e2e: tools  ## Run the same scenarios on a real control plane, three tests at a time
+	@$(BIN)/pytest -p no:cacheprovider -n 3 --dist worksteal tests/controlplane tests/e2e $(ARGS)
 
 bench: $(VENV)/.dev  ## Play the choice against every other setting and rule (ARGS=--full: 20 seeds)
 	@$(BIN)/python tests/bench/run.py $(ARGS)

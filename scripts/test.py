@@ -12,13 +12,13 @@ from pathlib import Path
 
 CORE = ("decide", "ipamd", "act")
 LEAST_COVERAGE = 95
-WORKERS = str(os.cpu_count() or 1)
+CORES = os.cpu_count() or 1
 
 
 def main(arguments: list[str]) -> int:
     """Exit status 0 when all passed and the core is covered."""
     if arguments:
-        return pytest(*arguments)
+        return pytest(*arguments, workers=CORES)
     core = [f"tests/{room}" for room in CORE]
     elsewhere = {*core, "tests/controlplane", "tests/e2e", "tests/image"}
     others = sorted({str(p) for p in Path("tests").iterdir() if has_tests(p)} - elsewhere)
@@ -26,10 +26,10 @@ def main(arguments: list[str]) -> int:
         path.unlink(missing_ok=True)
     rooms = ",".join(f"operator/ippolicy/{room}/*" for room in CORE)
     return (
-        pytest(*core, "-m", "not full", "--cov", "--cov-report=")
+        pytest(*core, "-m", "not full", "--cov", "--cov-report=", workers=CORES)
         or run("-m", "coverage", "report", f"--include={rooms}", f"--fail-under={LEAST_COVERAGE}")
-        or pytest("tests/ipamd", "-m", "full")
-        or pytest(*others)
+        or pytest("tests/ipamd", "-m", "full", workers=CORES)
+        or pytest(*others, workers=CORES + 1)  # half of their time they wait
     )
 
 
@@ -38,9 +38,9 @@ def has_tests(folder: Path) -> bool:
     return folder.is_dir() and any(folder.rglob("test_*.py"))
 
 
-def pytest(*arguments: str) -> int:
-    """Run pytest on all cores."""
-    return run("-m", "pytest", "-q", "-n", WORKERS, "--durations=10", *arguments)
+def pytest(*arguments: str, workers: int) -> int:
+    """Run so many tests at a time."""
+    return run("-m", "pytest", "-q", "-n", str(workers), "--durations=10", *arguments)
 
 
 def run(*arguments: str) -> int:

@@ -87,7 +87,7 @@ def test_five_instance_types_come_to_targets_of_their_own_each_by_its_own_trial(
             # The bursts of jobs may ask for more in the middle of a trial, which then skips stages.
             steps = [step for step in STEPS if (group, step) != ("jobs", "TrialWidened")]
             texts = (f"Normal {step} group {group}: WARM_IP_TARGET=" for step in steps)
-            assert reads(sandbox, *texts)(), (group, described(sandbox))
+            sandbox.wait(reads(sandbox, *texts), f"the steps of {group} to be told")
         proven = table(sandbox).groups
         assert len({one.digest for one in proven.values()}) == len(FLEET)
         assert births.most_of_a_revision() == 1
@@ -162,10 +162,14 @@ def test_nodes_that_come_while_the_webhook_is_away_are_counted_and_repaired_with
         sandbox.operator = operator_in_step(sandbox)
         births.begin_anew()
         sandbox.operator.start()
-        counted = reads(sandbox, "Progressing True AtBirth ", f" of {COME + 2} nodes have the tar")
-        sandbox.wait(counted, "what is behind to be told")
-        told = told_of(sandbox)["web"]
-        assert COME // 2 < told["missed"] <= told["template"]
+
+        def counted() -> bool:
+            told = told_of(sandbox)["web"]
+            return COME // 2 < told["missed"] <= told["template"]
+
+        sandbox.wait(counted, "what is behind to be counted")
+        text = f" of {COME + 2} nodes have the tar"
+        sandbox.wait(reads(sandbox, "Progressing True AtBirth ", text), "it to be told")
         wanted = table(sandbox).groups["web"].digest
         everybody = set(of(sandbox, "web"))
         sandbox.wait(
