@@ -26,7 +26,7 @@ from ippolicy.decide.types import (
     Recommendations,
     Verdict,
 )
-from ippolicy.facts import Agent, Birth, NodeFacts, PoolCounters, PoolFacts, Snapshot
+from ippolicy.facts import Agent, Birth, NodeFacts, PoolCounters, PoolFacts, Record, Snapshot
 from ippolicy.ipamd import WarmTargets
 
 STEP_S = 15.0
@@ -98,6 +98,7 @@ class Fleet:
     restarts: Counter[tuple[str, str]] = field(default_factory=Counter)
     ran: dict[str, set[str]] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
+    record: Record | None = None
     last: Rolled | None = None
     _made: int = 0
     _cohorts: Cohorts = field(default_factory=Cohorts)
@@ -255,7 +256,7 @@ class Fleet:
             ),
             snapshot=self.snapshot(),
             traces=list(traces),  # type: ignore[arg-type]
-            record=None,
+            record=self.record,
             limits=Limits(),
         )
 

@@ -60,6 +60,7 @@ def _worth(
     return [
         Gate("evidence", None if evidence.sufficient else evidence.message),
         _gate("predictions came true", proof_gate(record, fleet)),
+        _gate("brake let go", gates.release_gate(fleet, record, now_s)),
         *_when(when),
         _gate("steady for long enough", unsteady),
         _gate(

@@ -311,7 +311,8 @@ def _not_now(
     when = partial(gates.when_gate, policy, record, fleet, inputs.signals, now_s, braked=braked)
     if braked:
         return way or gates.brake_gate(fleet, record, now_s) or when()
-    return way or proof_gate(record, fleet) or when() or _needless_growth(fleet)
+    released = gates.release_gate(fleet, record, now_s)
+    return way or proof_gate(record, fleet) or released or when() or _needless_growth(fleet)
 
 
 def _no_start(inputs: Inputs, ladder: Ladder, *, growing: bool, braked: bool) -> Stop | None:

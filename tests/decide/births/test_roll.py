@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+import builders
 from birth_fleet import STEP_S, Fleet
 from ippolicy.decide.births.roll import Step
 from ippolicy.decide.births.table import TEMPLATE, Stage
@@ -354,6 +355,16 @@ def test_a_group_in_need_of_more_addresses_has_them_within_minutes() -> None:
     began_s = made.now_s
     made.until(lambda: made.running("web")[TEMPLATE] == 0)
     assert made.now_s - began_s < 3_600.0
+
+
+def test_no_group_has_more_for_an_hour_after_the_brake_gave_back_addresses() -> None:
+    made = fleet()
+    braked = builders.change(reason=Reason.SUBNET_PRESSURE, group="jobs", intended_at_s=made.now_s)
+    made.record = replace(builders.record(), group_changes=(braked,))
+    made.want("web", 30, present_meets=False)
+    began_s = made.now_s
+    made.until(lambda: "web" in made.table.trials)
+    assert made.now_s - began_s >= 3_600.0
 
 
 @pytest.mark.parametrize(("sure", "restarted"), [(0.05, 20), (0.5, 5)])

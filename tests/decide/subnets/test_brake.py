@@ -18,6 +18,7 @@ from ippolicy.decide.gates import Limits
 from ippolicy.decide.subnets.brake import (
     LEANEST_STEP,
     PACE_S,
+    RELEASE_S,
     Braking,
     Idle,
     RoomAt,
@@ -194,6 +195,26 @@ def test_nothing_grows_while_subnets_are_short() -> None:
     calm, braked = (with_room(room, env=lean, held=21) for room in (400.0, 290.0))
     assert calm.reason is Reason.STARTS_FASTER
     assert (braked.verdict, braked.reason) == (Verdict.HOLD, Reason.BRAKED)
+
+
+def test_nothing_grows_for_an_hour_after_the_brake_gave_back_addresses() -> None:
+    lean = {"WARM_IP_TARGET": "1", "MINIMUM_IP_TARGET": "0"}
+
+    def after(ago_s: float, reason: Reason) -> Decision:
+        at_s = builders.NOW_S - ago_s
+        made = builders.change(reason=reason, intended_at_s=at_s, completed_at_s=at_s, after=lean)
+        free = builders.policy({"change": {"cooldown": "0s"}})
+        return with_room(400.0, env=lean, held=21, policy=free, record=builders.record(made))
+
+    soon = after(300.0, Reason.SUBNET_PRESSURE)
+    assert (soon.verdict, soon.reason) == (Verdict.HOLD, Reason.BRAKED)
+    assert soon.message == (
+        "subnets were short of addresses 300 s ago: nothing is set that holds more of them for "
+        "another 3300 s"
+    )
+    later = after(RELEASE_S, Reason.SUBNET_PRESSURE)
+    assert (later.verdict, later.reason) == (Verdict.CHANGE, Reason.STARTS_FASTER)
+    assert after(300.0, Reason.SAVES_ADDRESSES).verdict is Verdict.CHANGE
 
 
 def test_what_was_measured_as_too_lean_does_not_hold_the_brake() -> None:

@@ -104,6 +104,8 @@ class Wishing:
             )
         if self.braked:
             return None
+        if released := gates.release_gate(most, self.inputs.record, now_s):
+            return released
         if gates.grows(most) and most.present_meets:
             return Stop(Reason.SAVING_TOO_SMALL, "the present targets serve demand")
         span = policy.spec.change.stabilization

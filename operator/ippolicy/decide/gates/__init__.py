@@ -20,8 +20,9 @@ when
   urgency                   nothing: it says what passes windows and cooldown under pressure
 steady (stabilization)      a change that holds less   as little was recommended for so long
 worth (minSaving)           a change that holds less   it is worth its restarts
-brake                       growth; a second change    no subnet is short; the hour is over: pace,
-                            within an hour             steady and worth do not hold what it asks
+brake                       growth; a second change    no subnet was short for an hour; the hour is
+                            within an hour             over: pace, steady and worth do not hold
+                                                       what it asks
 `ippolicy.decide.undo`
   back-off                  what was rolled back, and  a while has passed, or what it rests on is
                             less; not the brake        another: demand, policy, targets in force
@@ -35,7 +36,7 @@ harmful change is asked for nothing but the first.
 from __future__ import annotations
 
 from ippolicy.decide.gates.birth import birth_gate
-from ippolicy.decide.gates.brake import brake_gate
+from ippolicy.decide.gates.brake import brake_gate, release_gate
 from ippolicy.decide.gates.facts import facts_gate, unread
 from ippolicy.decide.gates.ladder import climb, ladder_gate
 from ippolicy.decide.gates.pace import cooldown_gate, pace_gate
@@ -67,6 +68,7 @@ __all__ = [
     "off_gate",
     "pace_gate",
     "pressure_of",
+    "release_gate",
     "rollout_gate",
     "shrinks",
     "steady_gate",
