@@ -26,12 +26,12 @@ def free_port() -> int:
     """
     while True:
         port = _random.choice(PORTS)
-        if port not in _given and _is_locked(port) and _can_be_bound(port):
+        if port not in _given and _lock(port) and _can_be_bound(port):
             _given.add(port)
             return port
 
 
-def _is_locked(port: int) -> bool:
+def _lock(port: int) -> bool:
     try:
         fcntl.lockf(_locks(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
     except OSError:

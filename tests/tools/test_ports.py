@@ -11,11 +11,12 @@ import pytest
 import ports
 
 SUPPORT = Path(ports.__file__).parent
+# Its few ports are given out nowhere else, so that nobody has to wait for one.
 NEIGHBOUR = f"""
 import sys
 sys.path.insert(0, {str(SUPPORT)!r})
 import ports
-ports.PORTS = range(20000, 20004)
+ports.PORTS = range(19500, 19504)
 print(ports.free_port(), flush=True)
 sys.stdin.read()
 """
@@ -30,7 +31,7 @@ def test_a_port_is_given_once_though_nobody_listens_yet(monkeypatch: pytest.Monk
 def test_a_port_that_another_process_was_given_is_not_given_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(ports, "PORTS", range(20000, 20004))
+    monkeypatch.setattr(ports, "PORTS", range(19500, 19504))
     with subprocess.Popen(
         [sys.executable, "-c", NEIGHBOUR], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as neighbour:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from ippolicy.decide.gates.stop import Stop
+from ippolicy.decide.gates.when import grows
 from ippolicy.decide.subnets.brake import PACE_S, RELEASE_S
 from ippolicy.decide.types import Reason, Recommendation
 from ippolicy.facts import Record
@@ -31,7 +32,7 @@ def release_gate(advice: Recommendation, record: Record | None, now_s: float) ->
 
     What made it do so may be seen by it no more: it looks back at some moments of the last hour.
     """
-    if record is None or advice.predicted.usually_held <= advice.present.usually_held:
+    if record is None or not grows(advice):
         return None
     braked_s = [
         change.intended_at_s
