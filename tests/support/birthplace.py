@@ -28,7 +28,7 @@ from ippolicy.sandbox.fleet import NodeSpec
 from ports import free_port
 from realworlds import DEPLOY, OPERATOR, real_sandbox
 from relay import Relay
-from replicas import Replicas, elected, two_operators
+from replicas import Replicas, elected, kubelet, two_operators
 from worlds import SOON, small
 
 NAMESPACE = "kube-system"
@@ -37,7 +37,6 @@ TABLE = "ippolicy-targets-aws-node"
 HOSTS = {"one": "127.0.1.1", "two": "127.0.1.2"}
 OLD_S = 3 * 86_400.0
 """Age of the nodes that are there from the beginning: a restart of them repays."""
-LEASE = "3s"
 AT_BIRTH: Mapping[str, Any] = {**SOON, "apply": {"method": "Admission"}}
 
 
@@ -184,17 +183,19 @@ def birthplace(
     groups: Mapping[str, tuple[str, int, int]],
     *,
     speed: float,
+    lease: str = "15s",
     settings: Mapping[str, str] | None = None,
 ) -> Iterator[Place]:
     """Two operators on a control plane that keeps its files in `folder`, beside old nodes.
 
-    `groups` maps a group -> its instance type, how many nodes it has, and how many pods each.
+    `groups` maps a group -> its instance type, how many nodes it has, and how many pods each. A
+    `lease` that is short in real time is for those who wait for another to take over.
     """
     port = free_port()
     often = f"{speed:g}s"  # once a second
     operator_settings = {
         **PATIENT,
-        **elected(LEASE),
+        **elected(lease),
         "IPPOLICY_CHOICE": "rule",
         "IPPOLICY_WEBHOOK_SERVICE": SERVICE,
         "IPPOLICY_WEBHOOK_PORT": str(port),
@@ -218,6 +219,7 @@ def birthplace(
         registry = parts.enter_context(watched(plane))
         own = {name: {"IPPOLICY_HTTP_HOST": host} for name, host in HOSTS.items()}
         replicas = parts.enter_context(two_operators(sandbox, own))
+        parts.enter_context(kubelet(replicas))
         try:
             yield Place(sandbox, plane, replicas, registry, service, loop)
             registry.check()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from ippolicy.sandbox.operator import OperatorProcess
 from served import page
 
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/ippolicy-operator"
+LOOK_S = 0.2
 OUT_OF_OFFICE = FAILED
 """Exit code of an operator that another one has followed."""
 
@@ -45,6 +47,19 @@ class Replica:
                 "IPPOLICY_LEASE_HOLDER": name,
             },
         )
+        self._life = threading.Lock()
+
+    def die(self) -> None:
+        """End it by kill -9, and start it anew."""
+        with self._life:
+            self.process.kill9()
+            self.process.start()
+
+    def revive(self) -> None:
+        """Start it anew if it has ended of itself."""
+        with self._life:
+            if self.process.ended:
+                self.process.start()
 
     def pause(self) -> None:
         """Let nothing of it run, as on a node that stands still."""
@@ -106,6 +121,25 @@ class Replicas:
 
         self._sandbox.wait(is_there, "a leader")
         return found[0], time.monotonic() - began_s
+
+
+@contextmanager
+def kubelet(replicas: Replicas) -> Iterator[None]:
+    """Whoever ends of itself is started anew, as one does that was too late to renew the Lease."""
+    over = threading.Event()
+
+    def look_after() -> None:
+        while not over.wait(LOOK_S):
+            for one in replicas.all:
+                one.revive()
+
+    thread = threading.Thread(target=look_after)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()  # and with it those that it has started
 
 
 @contextmanager

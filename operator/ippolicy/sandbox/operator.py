@@ -71,6 +71,11 @@ class OperatorProcess:
         """Whether the process is there."""
         return self._child is not None and self._child.poll() is None
 
+    @property
+    def ended(self) -> bool:
+        """Whether it was started and has ended of itself."""
+        return self._child is not None and self._child.poll() is not None
+
     def send(self, number: signal.Signals) -> None:
         """Send it a signal. Raises SandboxError if it does not run."""
         if self._child is None or self._child.poll() is not None:

@@ -53,8 +53,7 @@ class Deaths:
         if replicas.other_than(self._victim).answers("/readyz")[0] != 200:
             return
         role = "leader" if self._victim is replicas.leader() else "follower"
-        self._victim.process.kill9()
-        self._victim.process.start()
+        self._victim.die()
         self.done[f"{role}, {stage(self._place.registry.table)}"] += 1
         self._victim, self._at_s = self._next()
 
@@ -138,7 +137,7 @@ class Tally:
 @pytest.mark.timeout(300 + 30 * KILLS)
 def test_no_death_restarts_a_node_twice_for_one_revision(tmp_path: Path) -> None:
     groups, began_s = {"web": ("r5.xlarge", NODES, PODS)}, time.monotonic()
-    with birthplace(tmp_path / "controlplane", groups, speed=SPEED) as place:
+    with birthplace(tmp_path / "controlplane", groups, speed=SPEED, lease="3s") as place:
         deaths, tally, lives = Deaths(place, Random(8)), Tally(), 0
         untouched = place.by_others()
         while not deaths.enough:
