@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import io
 import json
 import ssl
@@ -14,8 +15,9 @@ import pytest
 
 from ippolicy.admission import Verdict, WebhookServer
 from ippolicy.admission.certificates import Identity, Keyring, renewed
-from ippolicy.admission.server import MAX_BODY_BYTES, PATH
+from ippolicy.admission.server import MAX_BODY_BYTES, PATH, PATH_AGAIN
 from ippolicy.errors import CertificatesUnreadable, InvalidSetting
+from ippolicy.sandbox.kube.patch import json_patch
 from keepalive import question
 from reviews import AWS_NODE, PLACES, aws_node_pod, entries, review_of
 
@@ -56,6 +58,23 @@ async def test_answers_are_counted_by_what_became_of_the_pod(
     await post(server, ring, b"{")
     counted = {verdict: count for verdict, count in server.counts.items() if count}
     assert counted == {Verdict.MUTATED: 1, Verdict.UNKNOWN_NODE: 2, Verdict.MALFORMED: 1}
+
+
+async def test_a_second_asking_counts_where_the_first_came_to_nothing(
+    server: WebhookServer, ring: Keyring
+) -> None:
+    body = json.dumps(REVIEW).encode()
+    _, first = await post(server, ring, body)
+    patch = json.loads(base64.b64decode(first["response"]["patch"]))
+    second = json.dumps(review_of(json_patch(REVIEW["request"]["object"], patch))).encode()
+    status, answered = await post(server, ring, second, PATH_AGAIN)
+    assert (status, answered["response"]) == (200, {"uid": "3f2b", "allowed": True})
+    assert await post(server, ring, b"[]", PATH_AGAIN) == (400, "Malformed\n")
+    counted = {verdict: count for verdict, count in server.counts.items() if count}
+    assert counted == {Verdict.MUTATED: 1}, "the first asking told of the pod"
+    assert (await post(server, ring, body, PATH_AGAIN))[1] == first
+    assert server.counts[Verdict.MUTATED_AGAIN] == 1
+    assert server.counts[Verdict.MUTATED] == 1
 
 
 async def test_what_is_no_review_is_a_bad_request(server: WebhookServer, ring: Keyring) -> None:

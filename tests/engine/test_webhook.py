@@ -127,14 +127,18 @@ def route(replica: Replica) -> None:
     )
 
 
-def port_in_configuration(replica: Replica) -> None:
-    operation = {
-        "op": "replace",
-        "path": "/webhooks/0/clientConfig/service/port",
-        "value": replica.server.port,
-    }
+def port_in_configuration(replica: Replica, *, of: tuple[int, ...] = (0, 1)) -> None:
+    """Have these of its webhooks be asked at the replica's port, and the others where nobody is."""
+    operations = [
+        {
+            "op": "replace",
+            "path": f"/webhooks/{number}/clientConfig/service/port",
+            "value": replica.server.port if number in of else 1,
+        }
+        for number in (0, 1)
+    ]
     client.AdmissionregistrationV1Api(replica.client).patch_mutating_webhook_configuration(
-        replica.objects.configuration, [operation], _content_type="application/json-patch+json"
+        replica.objects.configuration, operations, _content_type="application/json-patch+json"
     )
 
 
@@ -183,6 +187,20 @@ async def test_pods_get_their_targets_through_the_service(replicas: list[Replica
     await leader.server.stop()
     assert leader.server.counts[Verdict.MUTATED] == 1
     assert env_of(born(leader)) == {}, "a missing webhook costs the targets, not the pod"
+
+
+@pytest.mark.parametrize(("alive", "verdict"), [(0, Verdict.MUTATED), (1, Verdict.MUTATED_AGAIN)])
+async def test_whoever_answers_one_of_two_askings_a_pod_gets_its_targets(
+    replicas: list[Replica], alive: int, verdict: Verdict
+) -> None:
+    leader, _ = replicas
+    await leader.look(leading=True)
+    route(leader)
+    port_in_configuration(leader, of=(alive,))
+    pod = born(leader)
+    assert env_of(pod) == {"WARM_IP_TARGET": "2", "MINIMUM_IP_TARGET": "10"}
+    await leader.server.stop()
+    assert {v: n for v, n in leader.server.counts.items() if n} == {verdict: 1}
 
 
 async def test_a_rotation_passes_through_both_cas(replicas: list[Replica], now: Now) -> None:

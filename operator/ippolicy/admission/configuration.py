@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from ippolicy.admission.server import PATH
+from ippolicy.admission.server import PATH, PATH_AGAIN
 from ippolicy.api import GROUP
 
-WEBHOOK = f"aws-node.{GROUP}"
+WEBHOOKS = {f"aws-node.{GROUP}": PATH, f"aws-node-again.{GROUP}": PATH_AGAIN}
+"""Name of each webhook, in the order in which they are asked -> its path."""
 POD_LABELS = {"k8s-app": "aws-node"}
 """Labels of aws-node's pods in the EKS manifest and in the chart alike, whatever the release."""
 TIMEOUT_S = 2
@@ -30,10 +31,10 @@ class Service:
         """The name that the API server expects in the serving certificate."""
         return f"{self.name}.{self.namespace}.svc"
 
-    def client_config(self) -> dict[str, Any]:
-        """How the API server reaches it."""
+    def client_config(self, path: str) -> dict[str, Any]:
+        """How the API server reaches a path of it."""
         reference = {"namespace": self.namespace, "name": self.name}
-        return {"service": {**reference, "port": self.port, "path": PATH}}
+        return {"service": {**reference, "port": self.port, "path": path}}
 
 
 def configuration(
@@ -50,24 +51,22 @@ def configuration(
     `cert_manager` names as "namespace/name"; the apply then leaves that field alone.
 
     failurePolicy Ignore: a missing webhook costs the values of the template, never a node.
+    The API server asks but once, and a question is lost with the operator that dies over it. So it
+    is asked about each pod twice, by two names: the second time another operator may answer.
     reinvocationPolicy IfNeeded: where another webhook writes the env after us, as a whole list say,
     ours is asked once more and looks at the whole env anew; asked twice, it changes nothing.
     """
     metadata: dict[str, Any] = {"name": name}
     if cert_manager:
         metadata["annotations"] = {CERT_MANAGER_ANNOTATION: cert_manager}
-    client_config = service.client_config()
-    if ca_bundle is not None:
-        client_config["caBundle"] = base64.b64encode(ca_bundle).decode()
+    bundle = {"caBundle": base64.b64encode(ca_bundle).decode()} if ca_bundle is not None else {}
     in_namespaces = {
         "key": "kubernetes.io/metadata.name",
         "operator": "In",
         "values": sorted(set(namespaces)),
     }
-    webhook = {
-        "name": WEBHOOK,
+    alike = {
         "admissionReviewVersions": ["v1"],
-        "clientConfig": client_config,
         "rules": [
             {
                 "apiGroups": [""],
@@ -89,14 +88,19 @@ def configuration(
         "apiVersion": "admissionregistration.k8s.io/v1",
         "kind": "MutatingWebhookConfiguration",
         "metadata": metadata,
-        "webhooks": [webhook],
+        "webhooks": [
+            {"name": name, "clientConfig": service.client_config(path) | bundle, **alike}
+            for name, path in WEBHOOKS.items()
+        ],
     }
 
 
 def published_bundle(configuration: Any) -> bytes:
-    """The caBundle of the configuration as it is on the cluster; empty where there is none."""
-    for webhook in (configuration or {}).get("webhooks") or ():
-        if webhook.get("name") == WEBHOOK:
-            text = (webhook.get("clientConfig") or {}).get("caBundle") or ""
-            return base64.b64decode(text)
-    return b""
+    """The caBundle of the configuration as it is on the cluster, empty where there is none. Bundles
+    grow: where its webhooks have several, the shortest has what API servers trust for each."""
+    bundles = [
+        base64.b64decode((webhook.get("clientConfig") or {}).get("caBundle") or "")
+        for webhook in (configuration or {}).get("webhooks") or ()
+        if webhook.get("name") in WEBHOOKS
+    ]
+    return min(bundles, key=len, default=b"")

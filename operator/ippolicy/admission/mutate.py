@@ -12,7 +12,8 @@
     env that only the kubelet knows, or a key twice          UNCLEAR_ENV: unchanged
     the env as it would be is a trap                         TRAP: unchanged
     all is as it should be, as when asked a second time      IN_PLACE: unchanged
-    anything else                                            MUTATED: JSON patch
+    anything else                                            MUTATED: JSON patch; MUTATED_AGAIN
+                                                             where only the second asking came here
 
 Every pod is allowed: one that is let through unchanged runs on the values of its template.
 """
@@ -62,6 +63,7 @@ class Verdict(StrEnum):
     """What became of a pod, or why nothing did: stable words for metrics."""
 
     MUTATED = "Mutated"
+    MUTATED_AGAIN = "MutatedAgain"
     IN_PLACE = "InPlace"
     MALFORMED = "Malformed"
     TOO_LARGE = "TooLarge"

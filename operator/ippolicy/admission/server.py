@@ -25,6 +25,8 @@ from ippolicy.errors import CertificatesUnreadable, InvalidSetting
 from ippolicy.facts import DaemonSetRef
 
 PATH = "/mutate"
+PATH_AGAIN = "/mutate/again"
+"""Where it is asked about the same pod once more, should nobody have answered the first time."""
 MAX_BODY_BYTES = 3 * 1024 * 1024
 READ_TIMEOUT_S = 2.0  # the API server has given up by then
 IDLE_S = 120.0
@@ -81,6 +83,7 @@ class WebhookServer:
         """Listen. Raises InvalidSetting when that cannot be."""
         app = web.Application(client_max_size=MAX_BODY_BYTES)
         app.router.add_post(PATH, self._mutate)
+        app.router.add_post(PATH_AGAIN, self._mutate_again)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0, keepalive_timeout=IDLE_S)
         await runner.setup()
         site = web.TCPSite(runner, self._host, self._port, ssl_context=self._context)
@@ -103,6 +106,15 @@ class WebhookServer:
     async def _mutate(self, request: web.Request) -> web.Response:
         given = await self._answer(request)
         self._counts[given.verdict] += 1
+        return self._response(given)
+
+    async def _mutate_again(self, request: web.Request) -> web.Response:
+        """Counted is a pod that would have been missed; of all others the first answer tells."""
+        given = await self._answer(request)
+        self._counts[Verdict.MUTATED_AGAIN] += given.verdict is Verdict.MUTATED
+        return self._response(given)
+
+    def _response(self, given: Answer) -> web.Response:
         if given.review is None:
             too_large = given.verdict is Verdict.TOO_LARGE
             code = HTTPStatus.REQUEST_ENTITY_TOO_LARGE if too_large else HTTPStatus.BAD_REQUEST
