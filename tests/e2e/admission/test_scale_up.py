@@ -46,6 +46,7 @@ def test_a_hundred_nodes_without_the_webhook_are_counted_and_repaired_later(
         began_s = time.monotonic()
         names = place.add("m5.large", "web", nodes=NEW, pods=PODS)
         tell(f"{NEW} nodes came up in {time.monotonic() - began_s:.0f} s")
+        sandbox.wait(lambda: all(map(registry.births_on, names)), "word of all births")
         assert {registry.births_on(name)[0].digest for name in names} == {TEMPLATE}
         says = f"{OLD} of {OLD + NEW} nodes have the targets of their group"
         sandbox.wait(condition(sandbox, "Progressing", "True", says), "the count", timeout_s=120)
