@@ -181,6 +181,10 @@ def test_an_aws_node_pod_tells_the_targets_that_it_was_given_as_literal_values()
         {"name": "ENABLE_PREFIX_DELEGATION", "value": "true"},
     ]
     other = [{"name": "WARM_PREFIX_TARGET", "value": "1"}]
+    conditions = [
+        {"type": "Initialized", "status": "True", "lastTransitionTime": "2026-01-02T03:04:15Z"},
+        {"type": "Ready", "status": "False", "lastTransitionTime": "2026-01-02T03:04:25Z"},
+    ]
     body = {
         "metadata": {
             "name": "aws-node-1",
@@ -197,13 +201,14 @@ def test_an_aws_node_pod_tells_the_targets_that_it_was_given_as_literal_values()
             "nodeName": "n",
             "containers": [{"name": "sidecar", "env": other}, {"name": "aws-node", "env": env}],
         },
-        "status": {"phase": "Running"},
+        "status": {"phase": "Running", "conditions": conditions},
     }
     assert read_aws_node_pod(json.dumps(body).encode()).agent == Agent(
         name="aws-node-1",
         uid="u",
         created_at_s=1767323045.0,
-        ready=True,
+        ready=False,
+        turned_at_s=1767323065.0,
         ending=False,
         birth=Birth("default", "blue", "3", "0123456789"),
         targets={"WARM_IP_TARGET": "2", "MINIMUM_IP_TARGET": ""},

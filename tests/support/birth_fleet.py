@@ -1,12 +1,13 @@
 """A fleet whose aws-node pods are born by a table of targets, in virtual time.
 
-Nothing is real but `decide.births`: pods are made anew at once, and ready and read a step later.
+Nothing is real but `decide.births`: pods are made anew when the grace of those before is over, and
+ready and read a step later.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import builders
@@ -70,6 +71,8 @@ class Pod:
     env: Mapping[str, str] = field(default_factory=lambda: dict(builders.CNI_DEFAULTS))
     starts: int = 0
     late: int = 0
+    ends_at_s: float | None = None
+    unready_since_s: float | None = None
 
 
 @dataclass
@@ -78,12 +81,18 @@ class Fleet:
 
     `late` says how many of `starts` in a step find no address, by group and digest. With `webhook`
     False pods are born as their template says. aws-node `breaks` under targets with such a digest:
-    it never gets ready.
+    it never gets ready. A pod that was told to go is there for `grace_s`; while the operator's
+    watch `stalls` it sees all as it was when that began. `waits` maps a node -> its pods that wait
+    for an address; the metrics of those that are `unread` were not read.
     """
 
     spec: Mapping[str, object] = field(default_factory=dict)
     now_s: float = builders.NOW_S
     webhook: bool = True
+    grace_s: float = 0.0
+    stalls: bool = False
+    waits: Mapping[str, int] = field(default_factory=dict)
+    unread: Collection[str] = ()
     starts: int = 2
     late: Callable[[str, str], int] = lambda *_: 0
     breaks: Callable[[str], bool] = lambda _: False
@@ -100,6 +109,8 @@ class Fleet:
     annotations: Mapping[str, str] = field(default_factory=dict)
     record: Record | None = None
     last: Rolled | None = None
+    went: list[str] = field(default_factory=list)
+    _seen: Snapshot | None = None
     _made: int = 0
     _cohorts: Cohorts = field(default_factory=Cohorts)
     _known: Mapping[str, Recommendations] = field(default_factory=dict)
@@ -128,6 +139,19 @@ class Fleet:
     def reborn(self, name: str) -> None:
         """The aws-node of a node is made anew."""
         self._bear(name)
+
+    def end(self, name: str) -> None:
+        """The aws-node of a node is told to go, if it was not told before."""
+        pod = self.pods[name]
+        if pod.ends_at_s is None:
+            pod.ends_at_s = self.now_s + self.grace_s
+        if pod.ends_at_s <= self.now_s:
+            self._bear(name)
+
+    def down(self, group: str) -> list[str]:
+        """The nodes of a group whose aws-node ends, or was made just now."""
+        pods = {name: self.pods[name] for name in self.of(group)}
+        return [n for n, p in pods.items() if p.ends_at_s is not None or p.made_at_s >= self.now_s]
 
     def want(self, group: str, warm: int, minimum: int = 0, **changes: object) -> None:
         """These targets are recommended to a group from now on."""
@@ -167,9 +191,11 @@ class Fleet:
             found = self.last = self.look()
             self.stored = write_table(found.table)
             self.news += found.news
-            for name in found.due[:dies_before_deleting]:
+            going = found.due[:dies_before_deleting]
+            self.went = [n for n in going if self._is_there(n, found.members[n].uid)]
+            for name in self.went:
                 self.restarts[name, found.members[name].wanted_digest] += 1
-                self._bear(name)
+                self.end(name)
             if dies_before_deleting is not None:
                 self.forget()
             self.now_s += STEP_S
@@ -191,16 +217,31 @@ class Fleet:
         return [one for one in self.news if one.step is step]
 
     def snapshot(self) -> Snapshot:
-        """The fleet now."""
+        """The fleet as the operator sees it now."""
+        now = self._snapshot()
+        if not self.stalls or self._seen is None:
+            self._seen = now
+        there = {node.name for node in self._seen.nodes} & self.nodes.keys()
+        agents = {n: agent for n, agent in self._seen.agents.items() if n in there}
+        return replace(now, agents=agents)
+
+    def _snapshot(self) -> Snapshot:
         agents, pools = {}, {}
         for name, pod in self.pods.items():
             node = self.nodes[name]
             birth = Birth("default", node.group, "1", pod.digest) if pod.digest else None
-            ready = not self.breaks(pod.digest)
+            ready = not self.breaks(pod.digest) and pod.unready_since_s is None
             agents[name] = Agent(
-                name, pod.uid, pod.made_at_s, ready=ready, birth=birth, targets=pod.env
+                name,
+                pod.uid,
+                pod.made_at_s,
+                ready=ready,
+                turned_at_s=pod.unready_since_s or pod.made_at_s,
+                ending=pod.ends_at_s is not None,
+                birth=birth,
+                targets=pod.env,
             )
-            if pod.made_at_s < self.now_s and ready:
+            if pod.made_at_s < self.now_s and ready and name not in self.unread:
                 pools[name] = self._pool(name, pod)
         size, ready_now = len(self.nodes), sum(agent.ready for agent in agents.values())
         rollout = builders.rollout(desired=size, scheduled=size, updated=size, available=ready_now)
@@ -210,6 +251,7 @@ class Fleet:
             nodes=tuple(self.nodes.values()),
             pods_per_node=dict.fromkeys(self.nodes, PODS),
             agents=agents,
+            waiting=self.waits,
             pools=pools,
             daemon_set=builders.daemon_set(rollout=rollout),
         )
@@ -228,7 +270,14 @@ class Fleet:
         self.births[name, pod.digest] += 1
         self.ran.setdefault(pod.digest, set()).add(name)
 
+    def _is_there(self, name: str, uid: str) -> bool:
+        pod = self.pods.get(name)
+        return pod is not None and pod.uid == uid and pod.ends_at_s is None
+
     def _live(self) -> None:
+        for name, pod in list(self.pods.items()):
+            if pod.ends_at_s is not None:
+                self.end(name)
         for name, pod in self.pods.items():
             pod.starts += self.starts
             pod.late += self.late(self.nodes[name].group, pod.digest)

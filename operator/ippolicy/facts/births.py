@@ -30,7 +30,8 @@ class Birth:
 class Agent:
     """The aws-node pod that serves a node.
 
-    `ending` says that it was told to go, and no other is there yet. `birth` is None for one with
+    `turned_at_s` is when it last became ready, or ceased to be; 0.0 for unknown. `ending` says that
+    it was told to go, and no other is there yet. `birth` is None for one with
     the values of its template. `targets` has the warm targets that its container was given as
     literal values, env key -> value; one that is not given, or comes from elsewhere, is not in it.
     """
@@ -39,6 +40,7 @@ class Agent:
     uid: str
     created_at_s: float
     ready: bool = True
+    turned_at_s: float = 0.0
     ending: bool = False
     birth: Birth | None = None
     targets: Mapping[str, str] = field(default_factory=dict, hash=False)

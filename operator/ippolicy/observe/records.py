@@ -68,7 +68,8 @@ class AwsNodePod:
     """One aws-node pod. `address` is its host's, empty until the kubelet has reported it.
 
     `owner` is the DaemonSet that controls it, `revision` the hash of the template it runs,
-    `started_at_s` None until it has started. `birth` and `targets` are as in `Agent`.
+    `started_at_s` None until it has started. `turned_at_s`, `birth` and `targets` are as in
+    `Agent`.
     """
 
     key: str
@@ -84,6 +85,7 @@ class AwsNodePod:
     revision: str
     created_at_s: float
     started_at_s: float | None
+    turned_at_s: float = 0.0
     birth: Birth | None = None
     targets: Mapping[str, str] = field(default_factory=dict, hash=False)
 
@@ -95,6 +97,7 @@ class AwsNodePod:
             uid=self.uid,
             created_at_s=self.created_at_s,
             ready=self.ready,
+            turned_at_s=self.turned_at_s,
             ending=self.terminating,
             birth=self.birth,
             targets=self.targets,
@@ -158,6 +161,10 @@ class _Condition(msgspec.Struct):
     status: str
 
 
+class _PodCondition(_Condition):
+    lastTransitionTime: datetime | None = None  # noqa: N815  (the API's own name)
+
+
 class _Address(msgspec.Struct):
     type: str
     address: str
@@ -209,7 +216,7 @@ class _PodStatus(msgspec.Struct):
     hostIP: str = ""  # noqa: N815  (the API's own name)
     podIP: str = ""  # noqa: N815  (the API's own name)
     startTime: datetime | None = None  # noqa: N815  (the API's own name)
-    conditions: list[_Condition] | None = None
+    conditions: list[_PodCondition] | None = None
 
 
 class _Pod(msgspec.Struct):
@@ -280,6 +287,7 @@ def read_aws_node_pod(raw: bytes) -> AwsNodePod:
         revision=(meta.labels or {}).get(REVISION_LABEL, ""),
         created_at_s=meta.created_at_s,
         started_at_s=status.startTime.timestamp() if status.startTime else None,
+        turned_at_s=_turned_at_s(status),
         birth=read_birth(meta.labels or {}),
         targets=_targets(pod.spec.containers or ()),
     )
@@ -301,6 +309,11 @@ def _ready(status: _PodStatus) -> bool:
     """As the Ready condition says; a pod without one is taken for ready once it runs."""
     said = [c.status for c in status.conditions or () if c.type == "Ready"]
     return "True" in said if said else status.phase == "Running"
+
+
+def _turned_at_s(status: _PodStatus) -> float:
+    turned = [c.lastTransitionTime for c in status.conditions or () if c.type == "Ready"]
+    return next((one.timestamp() for one in turned if one is not None), 0.0)
 
 
 def read_daemon_set_record(raw: bytes, *, at_s: float) -> DaemonSetRecord:

@@ -13,6 +13,7 @@ from ippolicy.decide.births.table import TEMPLATE, Stage
 from ippolicy.decide.types import Reason, Verdict
 
 WITHIN_S = 900.0
+GRACES = pytest.mark.parametrize("grace_s", [0.0, 10.0, 40.0])
 STEPS = int(WITHIN_S / STEP_S)
 CHANGE = {"stabilization": "0s", "rollback": {"within": "15m"}}
 
@@ -24,6 +25,15 @@ def fleet(nodes: int = 20, *, change: dict[str, object] | None = None, **facts: 
     made.now_s += 3_600.0
     made.want("web", 2)
     return made
+
+
+def takers(made: Fleet) -> list[str]:
+    """The nodes that run what is tried, in the order of their names."""
+    return [n for n in made.of("web") if made.pods[n].digest == digest_of(made)]
+
+
+def settled(made: Fleet, names: list[str]) -> bool:
+    return not set(names) & set(made.down("web"))
 
 
 def digest_of(made: Fleet) -> str:
@@ -295,20 +305,24 @@ def test_pods_born_without_the_webhook_are_counted_and_made_anew_within_budget()
     assert len(made.restarts) == restarted + 100
 
 
-def test_a_node_that_comes_back_without_its_targets_is_not_restarted_again_at_once() -> None:
-    made = fleet()
-    made.step()
+@GRACES
+def test_a_node_that_comes_back_without_its_targets_is_not_restarted_again_at_once(
+    grace_s: float,
+) -> None:
+    made = fleet(grace_s=grace_s)
     made.webhook = False
-    made.step(4)
-    canary = next(iter(made.restarts))[0]
+    made.until(lambda: bool(made.restarts))
+    ((canary, _),) = made.restarts
+    made.until(lambda: canary not in made.down("web"))
     made.webhook = True
     made.step(10)
     assert made.restarts[canary, digest_of(made)] == 1
     assert made.running("web")[digest_of(made)] == 1, "another node tries in its place"
 
 
-def test_with_a_webhook_that_nobody_reaches_few_nodes_are_restarted_in_vain() -> None:
-    made = fleet(40)
+@GRACES
+def test_with_a_webhook_that_nobody_reaches_few_nodes_are_restarted_in_vain(grace_s: float) -> None:
+    made = fleet(40, grace_s=grace_s)
     made.until(lambda: in_stage(made, Stage.PROMOTED))
     before, made.webhook = len(made.restarts), False
     made.step(STEPS // 2)
@@ -319,6 +333,54 @@ def test_with_a_webhook_that_nobody_reaches_few_nodes_are_restarted_in_vain() ->
     assert sum(made.restarts.values()) - before <= 4 * 4, "tried again after waits that double"
     made.webhook = True
     made.until(lambda: made.running("web")[TEMPLATE] == 0)
+
+
+def test_while_the_watch_of_pods_stalls_those_that_were_told_to_go_stay_counted() -> None:
+    made = fleet(40, grace_s=20.0, change={"restarts": {"atOnce": "10%"}})
+    made.until(lambda: in_stage(made, Stage.PROMOTED) and len(made.down("web")) == 4)
+    made.stalls = True
+    made.waits = dict.fromkeys(made.down("web"), 1)
+    for _ in range(3):
+        made.step()
+        assert not made.went
+    made.stalls, made.waits = False, {}
+    made.until(lambda: made.running("web")[TEMPLATE] == 0)
+
+
+@pytest.mark.parametrize("stage", list(Stage))
+def test_a_pod_that_somebody_tells_to_go_is_no_harm_of_its_targets(stage: Stage) -> None:
+    made = fleet(grace_s=40.0)
+    made.until(
+        lambda: in_stage(made, stage) and bool(tried := takers(made)) and settled(made, tried)
+    )
+    made.step(STEPS // 2)
+    made.end(takers(made)[0])
+    made.until(lambda: proven(made))
+    assert not made.table.refused
+
+
+@pytest.mark.parametrize(("unready_s", "trips"), [(60.0, False), (240.0, True)])
+def test_an_old_pod_that_is_not_ready_is_harm_once_it_was_so_for_a_while(
+    unready_s: float, *, trips: bool
+) -> None:
+    made = fleet()
+    made.until(lambda: in_stage(made, Stage.PROMOTED))
+    made.step(20)
+    (one, *_) = takers(made)
+    made.pods[one].unready_since_s = made.now_s
+    made.step(round(unready_s / STEP_S))
+    assert bool(made.table.refused) is trips
+
+
+def test_ready_pods_that_were_not_read_yet_are_no_harm_of_their_targets() -> None:
+    made = fleet()
+    made.until(lambda: in_stage(made, Stage.PROMOTED))
+    made.step(20)
+    made.unread = set(takers(made)[:1])
+    made.forget()
+    made.step(3)
+    assert not made.table.refused
+    assert in_stage(made, Stage.PROMOTED)
 
 
 def test_a_canary_that_goes_is_replaced() -> None:

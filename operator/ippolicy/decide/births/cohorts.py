@@ -2,7 +2,7 @@
 
     guard          trips when, on the nodes that try, since the trial began
     -------------  ------------------------------------------------------------------------------
-    PodsNotReady   an aws-node that was made anew for it is not ready, and read, `SHORT_S` later
+    PodsNotReady   an aws-node that has them is not ready for `SHORT_S`, and not on its way out
     DelayedStarts  more starts wait for EC2 than the objective allows, and than on the others
     NoAddresses    the kubelet's tries find no address more often than on the others
     EC2Errors      EC2 refuses more calls than of the others

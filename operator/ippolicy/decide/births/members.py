@@ -4,7 +4,6 @@ what making its aws-node anew would repay.
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -26,19 +25,22 @@ class Member:
     """One node.
 
     `uid` is that of its aws-node pod, empty for none. `digest` stands for the targets which that
-    was born with, `wanted` for those that it would be born with now. `unready_s` is for how long it
-    has not been ready, or not been read since it was made; 0.0 where all is well. `unfit` says why
-    it is not to be made anew now, empty for no reason, and `away` that this is of the node, not of
-    its aws-node. `made_at_s` is when the pod was made; `gain_address_s` is what making it
-    anew would repay, and `calls` the EC2 calls that it takes.
+    was born with, `wanted` for those that it would be born with now. It is `ending` once it was
+    told to go, and `settled` if it is not, is ready and was read since it was made. `unready_s` is
+    for how long one that is to stay has not been ready; 0.0 for one that is. `unfit` says why it is
+    not to be made anew now, empty for no reason, and `away` that this is of the node, not of its
+    aws-node. `made_at_s` is when the pod was made; `gain_address_s` is what making it anew would
+    repay, and `calls` the EC2 calls that it takes.
     """
 
     node: NodeFacts
     uid: str
     digest: str
     wanted: Found | None
+    settled: bool
     unready_s: float
     unfit: str
+    ending: bool = False
     away: bool = False
     made_at_s: float = 0.0
     gain_address_s: float = 0.0
@@ -48,11 +50,6 @@ class Member:
     def name(self) -> str:
         """The name of the node."""
         return self.node.name
-
-    @property
-    def settled(self) -> bool:
-        """Whether its aws-node is ready, and was read since it was made."""
-        return bool(self.uid) and not self.unready_s
 
     def fit(self, *, to_undo: bool = False) -> bool:
         """Whether its aws-node may be made anew now.
@@ -109,33 +106,38 @@ class Members:
 
     def _member(self, node: NodeFacts, table: PolicyTable) -> Member:
         agent = self._snapshot.agents.get(node.name)
-        unready_s = self._unready_s(node, agent)
+        settled = self._settled(node, agent)
         wanted = table.find(NodePlace(node.group, node.instance_type), node.name)
         return Member(
             node=node,
             uid=agent.uid if agent is not None else "",
             digest=digest_run(agent, wanted),
             wanted=wanted,
-            unready_s=unready_s,
-            unfit=self._unfit(node, agent, unready_s),
+            settled=settled,
+            unready_s=self._unready_s(agent),
+            unfit=self._unfit(node, settled=settled),
+            ending=agent is not None and agent.ending,
             away=bool(_away(node)),
             made_at_s=agent.created_at_s if agent is not None else 0.0,
         )
 
-    def _unready_s(self, node: NodeFacts, agent: Agent | None) -> float:
-        """Unknown for how long it was so, it counts from when the pod was made."""
-        if agent is None:
-            return math.ulp(0.0)
+    def _settled(self, node: NodeFacts, agent: Agent | None) -> bool:
+        if agent is None or agent.ending or not agent.ready:
+            return False
         pool = self._pool(node.name)
-        read = pool is not None and pool.read_at_s > agent.created_at_s
-        if agent.ready and read and not agent.ending:
-            return 0.0
-        return max(math.ulp(0.0), self._snapshot.taken_at_s - agent.created_at_s)
+        return pool is not None and pool.read_at_s > agent.created_at_s
 
-    def _unfit(self, node: NodeFacts, agent: Agent | None, unready_s: float) -> str:
+    def _unready_s(self, agent: Agent | None) -> float:
+        """Where nobody says since when it is so, it counts from when the pod was made."""
+        if agent is None or agent.ending or agent.ready:
+            return 0.0
+        since_s = max(agent.created_at_s, agent.turned_at_s)
+        return max(0.0, self._snapshot.taken_at_s - since_s)
+
+    def _unfit(self, node: NodeFacts, *, settled: bool) -> str:
         if away := _away(node):
             return away
-        if agent is None or unready_s:
+        if not settled:
             return "its aws-node is not ready, or was not read yet"
         if waiting := self._snapshot.waiting.get(node.name, 0):
             return f"{waiting} of its pods wait for an address"

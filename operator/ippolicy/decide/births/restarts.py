@@ -17,7 +17,9 @@ got others all the same (a webhook that was away), before a wait that doubles. W
 
 Each restart is written down before it is asked for, with the uid of the pod that is to go, and is
 over once its successor is ready and was read. So whoever goes on after a crash deletes what was not
-deleted yet, and never a successor.
+deleted yet, and never a successor. It is called off where the pod is still there, is not ending,
+and is wanted as it is or may not go any more; but not before `SEEN_S`, since what was told to go
+may not be seen ending yet.
 """
 
 from __future__ import annotations
@@ -36,6 +38,7 @@ AGAIN_S: Final = 900.0
 """Time before a node whose aws-node was born with other targets than it should is tried again."""
 LONGEST_S: Final = 86_400.0
 MOST_MISSED: Final = 3
+SEEN_S: Final = 60.0
 UNDO, TRY, NEED, BY_GAIN = range(4)
 """The order of the table above."""
 JUST_MADE_S: Final = 60.0
@@ -159,9 +162,8 @@ def _in_order(table: PolicyTable, members: Iterable[Member], budget: Budget) -> 
 
 def _stands(one: Restart, member: Member, table: PolicyTable, now_s: float) -> bool:
     if under_way(one, member):
-        # What was not deleted yet is not for other targets than these, or not now.
-        cancelled = member.wanted_digest != one.digest or not _may_go(table, member)
-        return not (member.uid == one.uid and cancelled)
+        goes = member.uid != one.uid or member.ending or now_s < one.at_s + SEEN_S
+        return goes or (member.wanted_digest == one.digest and _may_go(table, member))
     trial = table.trials.get(member.node.group)
     tried = trial.targets.digest if trial is not None else member.wanted_digest
     if member.digest == one.digest or one.digest not in (member.wanted_digest, tried):
