@@ -86,6 +86,7 @@ class Registry:
 
     def running(self) -> Counter[str]:
         """Digest -> nodes whose ready aws-node was born with it."""
+        self.check()
         with self._lock:
             ready = [uid for pods in self._alive.values() for uid, on in pods.items() if on]
             return Counter(self.born[uid].digest for uid in ready)
@@ -272,11 +273,15 @@ def watched(plane: ControlPlane) -> Iterator[Registry]:
     pods = partial(core.list_namespaced_pod, label_selector="k8s-app=aws-node")
     tables = partial(core.list_namespaced_config_map, field_selector=f"metadata.name={TABLE}")
     watches = [watch.Watch(), watch.Watch()]
+    over = threading.Event()
 
     def follow(one: watch.Watch, listed: Callable[..., Any], take: Callable[..., None]) -> None:
+        since: dict[str, str] = {}
         try:
-            for event in one.stream(listed, NAMESPACE, timeout_seconds=3600):
-                take(event["type"], event["object"])
+            while not over.is_set():  # the API server ends a watch that lags behind
+                for event in one.stream(listed, NAMESPACE, timeout_seconds=3600, **since):
+                    take(event["type"], event["object"])
+                since = {"resource_version": one.resource_version} if one.resource_version else {}
         except Exception as error:  # noqa: BLE001  (raised by `check`)
             registry.troubles.append(error)
 
@@ -285,6 +290,7 @@ def watched(plane: ControlPlane) -> Iterator[Registry]:
     for thread in threads:
         thread.start()
     yield registry
+    over.set()
     for one in watches:
         one.stop()
 

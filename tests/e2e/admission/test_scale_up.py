@@ -22,6 +22,7 @@ SETTINGS = {
     "IPPOLICY_INTERVAL": "1s",
     "IPPOLICY_API_TIMEOUT": "60s",
     "IPPOLICY_SCRAPE_INTERVAL": "2m",
+    "IPPOLICY_FACTS_MAX_AGE": "2h",  # a quiet watch is heard of once in a real minute
 }
 
 
