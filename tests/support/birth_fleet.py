@@ -83,7 +83,8 @@ class Fleet:
     False pods are born as their template says. aws-node `breaks` under targets with such a digest:
     it never gets ready. A pod that was told to go is there for `grace_s`; while the operator's
     watch `stalls` it sees all as it was when that began. `waits` maps a node -> its pods that wait
-    for an address; the metrics of those that are `unread` were not read.
+    for an address; the metrics of those that are `unread` were not read. While `left_out`, nodes
+    whose pod is on its way are not among those that are told of.
     """
 
     spec: Mapping[str, object] = field(default_factory=dict)
@@ -93,6 +94,7 @@ class Fleet:
     stalls: bool = False
     waits: Mapping[str, int] = field(default_factory=dict)
     unread: Collection[str] = ()
+    left_out: bool = False
     starts: int = 2
     late: Callable[[str, str], int] = lambda *_: 0
     breaks: Callable[[str], bool] = lambda _: False
@@ -222,8 +224,10 @@ class Fleet:
         if not self.stalls or self._seen is None:
             self._seen = now
         there = {node.name for node in self._seen.nodes} & self.nodes.keys()
+        if self.left_out:
+            there -= {n for group in ("web", "batch") for n in self.down(group)}
         agents = {n: agent for n, agent in self._seen.agents.items() if n in there}
-        return replace(now, agents=agents)
+        return replace(now, agents=agents, nodes=tuple(n for n in now.nodes if n.name in there))
 
     def _snapshot(self) -> Snapshot:
         agents, pools = {}, {}

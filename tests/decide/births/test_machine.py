@@ -83,6 +83,13 @@ class Rollouts(RuleBasedStateMachine):
             self._step()
         self.fleet.stalls = False
 
+    @rule(steps=st.integers(1, 4))
+    def nodes_without_an_aws_node_are_left_out(self, steps: int) -> None:
+        self.fleet.left_out = True
+        for _ in range(steps):
+            self._step()
+        self.fleet.left_out = False
+
     @rule(held=st.booleans())
     def the_policy_is_paused_or_not(self, held: bool) -> None:
         self.fleet.verdict = Verdict.HOLD if held else Verdict.CHANGE

@@ -347,6 +347,38 @@ def test_while_the_watch_of_pods_stalls_those_that_were_told_to_go_stay_counted(
     made.until(lambda: made.running("web")[TEMPLATE] == 0)
 
 
+def test_a_canary_that_is_without_an_aws_node_for_long_is_waited_for() -> None:
+    made = fleet(grace_s=120.0)
+    made.until(lambda: bool(made.went))
+    (canary,) = made.went
+    made.left_out = True
+    made.step(6)
+    made.left_out = False
+    made.until(lambda: in_stage(made, Stage.SHARE))
+    assert made.ran[digest_of(made)] == {canary}
+
+
+def test_nodes_that_are_without_an_aws_node_for_long_stay_counted() -> None:
+    made = fleet(40, grace_s=120.0, change={"restarts": {"atOnce": "10%"}})
+    made.until(lambda: in_stage(made, Stage.PROMOTED) and len(made.down("web")) == 4)
+    made.left_out = True
+    for _ in range(6):
+        made.step()
+        assert not made.went
+    made.left_out = False
+    made.until(lambda: made.running("web")[TEMPLATE] == 0)
+
+
+def test_a_node_that_went_while_its_aws_node_was_made_anew_is_forgotten_after_a_while() -> None:
+    made = fleet(40, grace_s=20.0, change={"restarts": {"most": 1}})
+    made.until(lambda: in_stage(made, Stage.PROMOTED) and len(made.down("web")) == 1)
+    made.remove(made.down("web")[0])
+    began_s = made.now_s
+    made.step()
+    made.until(lambda: bool(made.went))
+    assert 540.0 <= made.now_s - began_s <= 660.0
+
+
 @pytest.mark.parametrize("stage", list(Stage))
 def test_a_pod_that_somebody_tells_to_go_is_no_harm_of_its_targets(stage: Stage) -> None:
     made = fleet(grace_s=40.0)

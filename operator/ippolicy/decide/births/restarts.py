@@ -19,7 +19,8 @@ Each restart is written down before it is asked for, with the uid of the pod tha
 over once its successor is ready and was read. So whoever goes on after a crash deletes what was not
 deleted yet, and never a successor. It is called off where the pod is still there, is not ending,
 and is wanted as it is or may not go any more; but not before `SEEN_S`, since what was told to go
-may not be seen ending yet.
+may not be seen ending yet. A node that is without an aws-node for a while is taken for one that
+has none: its restart is remembered for `AWAY_S`, and counts against every budget.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ AGAIN_S: Final = 900.0
 LONGEST_S: Final = 86_400.0
 MOST_MISSED: Final = 3
 SEEN_S: Final = 60.0
+AWAY_S: Final = 600.0
 UNDO, TRY, NEED, BY_GAIN = range(4)
 """The order of the table above."""
 JUST_MADE_S: Final = 60.0
@@ -65,7 +67,7 @@ def standing(table: PolicyTable, members: Mapping[str, Member], now_s: float) ->
     return {
         name: one
         for name, one in table.restarts.items()
-        if (member := members.get(name)) is not None and _stands(one, member, table, now_s)
+        if _stands(one, members.get(name), table, now_s)
     }
 
 
@@ -99,7 +101,7 @@ def unanswered(table: PolicyTable, members: Mapping[str, Member]) -> list[str]:
     vain = {
         name: one
         for name, one in table.restarts.items()
-        if one.times > 1 or _in_vain(one, members[name])
+        if (member := members.get(name)) is not None and (one.times > 1 or _in_vain(one, member))
     }
     if len(vain) < MOST_MISSED:
         return []
@@ -115,8 +117,10 @@ def begun(
     now_s: float,
 ) -> dict[str, Restart]:
     """Node -> restart, for those that begin now. `table` has no restarts that are over."""
-    busy = [members[name] for name, one in table.restarts.items() if under_way(one, members[name])]
-    room = _Room(members.values(), busy, budget, now_s)
+    there = {name: members[name] for name in table.restarts.keys() & members.keys()}
+    busy = [member for name, member in there.items() if under_way(table.restarts[name], member)]
+    away = len(table.restarts) - len(there)
+    room = _Room(members.values(), busy, budget, now_s, away=away)
     began: dict[str, Restart] = {}
     for member in _in_order(table, members.values(), budget):
         before = table.restarts.get(member.name)
@@ -160,7 +164,9 @@ def _in_order(table: PolicyTable, members: Iterable[Member], budget: Budget) -> 
     return [one for *_, one in sorted(ranked, key=lambda row: row[:3])]
 
 
-def _stands(one: Restart, member: Member, table: PolicyTable, now_s: float) -> bool:
+def _stands(one: Restart, member: Member | None, table: PolicyTable, now_s: float) -> bool:
+    if member is None:
+        return now_s < one.at_s + AWAY_S
     if under_way(one, member):
         goes = member.uid != one.uid or member.ending or now_s < one.at_s + SEEN_S
         return goes or (member.wanted_digest == one.digest and _may_go(table, member))
@@ -190,13 +196,20 @@ class _Room:
     """What the budgets leave, as restarts are taken out of it."""
 
     def __init__(
-        self, members: Collection[Member], busy: Iterable[Member], budget: Budget, now_s: float
+        self,
+        members: Collection[Member],
+        busy: Iterable[Member],
+        budget: Budget,
+        now_s: float,
+        *,
+        away: int,
     ) -> None:
         self._limits = budget.limits
+        self._away = away
         self._size: Counter[tuple[str, str]] = Counter()
         self._busy: Counter[tuple[str, str]] = Counter()
         self._calls = budget.calls_per_minute
-        self._first = True
+        self._first = not away
         self._down = {one.name for one in members if not one.settled}
         names = {one.name for one in busy}
         for one in members:
@@ -212,7 +225,7 @@ class _Room:
         """Whether there is room for one more, which it then takes."""
         if member.name in self._down:
             return True  # no more are down than are anyway
-        if any(self._busy[place] >= self._most(place) for place in _places(member)):
+        if any(self._busy[place] + self._away >= self._most(place) for place in _places(member)):
             return False
         # A budget below the calls of one restart lets one through at a time.
         if member.calls > self._calls and not self._first:

@@ -127,6 +127,7 @@ class _Roll:
             self._settings,
             min_saving=self._change.min_saving.fraction,
         )
+        self._nodes = {node.name for node in self._snapshot.nodes}
         self._news: list[News] = []
         self._stops: dict[str, Stop] = {}
 
@@ -201,6 +202,7 @@ class _Roll:
             self._now_s,
             within_s=self._within_s,
             missed=[m.name for m in members if self._missed(table, m)],
+            away=table.restarts.keys() - self._nodes,
         )
         if after is None:
             self._tell(Step.PROVEN, group, trial.targets, "it did no harm", own)

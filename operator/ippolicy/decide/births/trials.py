@@ -61,16 +61,19 @@ def advance(
     *,
     within_s: float,
     missed: Collection[str] = (),
+    away: Collection[str] = (),
 ) -> Trial | None:
     """The trial as it is now, wider if it is time; None once its targets are proven.
 
     `missed` names nodes whose aws-node was made anew and got other targets all the same: nobody
-    waits for them.
+    waits for them. Those that are `away` while theirs is made anew are waited for.
     """
     enough = _watched_enough(trial, cohort, within_s)
     if trial.stage is Stage.PROMOTED:
         return None if enough else trial
     there = {one.name: one for one in members}
+    if any(name in away for name in trial.nodes):
+        return trial
     nodes = tuple(name for name in trial.nodes if name in there and name not in missed)
     if len(nodes) < len(trial.nodes):
         able = [one for one in members if one.name not in missed]
