@@ -37,6 +37,17 @@ def test_all_return_to_the_template_some_at_a_time() -> None:
     assert made.running("web") == {TEMPLATE: 20}
 
 
+def test_no_more_go_while_the_daemonset_makes_none_anew() -> None:
+    made, leaving = born(20)
+    made.grace_s = 900.0
+    for _ in range(40):
+        for agent in giving_back(leaving, made.snapshot()).due:
+            made.end(agent.name)
+        made.now_s += STEP_S
+        made.left_out = True
+        assert len(made.down("web")) == 2
+
+
 def test_a_node_that_was_born_with_its_template_is_let_be() -> None:
     made, leaving = born(4)
     for name in made.of("web")[:3]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ippolicy.api import IPPolicy
-from ippolicy.decide.births.members import Members
+from ippolicy.decide.births.members import Members, lacking
 from ippolicy.decide.births.restarts import Budget, begun
 from ippolicy.decide.births.table import TEMPLATE, PolicyTable
 from ippolicy.decide.environment import read_environment
@@ -35,7 +35,8 @@ def giving_back(policy: IPPolicy, snapshot: Snapshot) -> Back:
     }
     calls = float(policy.spec.objective.ec2_calls_per_minute_limit)
     groups = {one.node.group for one in members.values()}
-    budget = Budget(change.restarts, calls, in_need=groups)
+    missing = lacking(snapshot, members.values())
+    budget = Budget(change.restarts, calls, missing, in_need=groups)
     due = begun(nothing, members, budget, snapshot.taken_at_s)
     return Back(
         outstanding=sum(one.digest != TEMPLATE for one in members.values()),

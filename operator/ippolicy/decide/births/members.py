@@ -5,7 +5,7 @@ what making its aws-node anew would repay.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from ippolicy.decide.births.gains import gain_address_s, remaining_life_s
@@ -152,6 +152,15 @@ class Members:
         if pool is None or shape is None:
             return None
         return steady_state(shape, settings, min(pool.assigned, shape.max_pods))
+
+
+def lacking(snapshot: Snapshot, members: Iterable[Member]) -> int:
+    """The nodes on which the DaemonSet lacks an aws-node, beside `members`: those that have been
+    without one for a while are not in the snapshot."""
+    if (daemon_set := snapshot.daemon_set) is None:
+        return 0
+    told = len(snapshot.agents) + sum(not one.uid for one in members)
+    return max(0, daemon_set.rollout.desired - told)
 
 
 def _away(node: NodeFacts) -> str:

@@ -19,8 +19,9 @@ Each restart is written down before it is asked for, with the uid of the pod tha
 over once its successor is ready and was read. So whoever goes on after a crash deletes what was not
 deleted yet, and never a successor. It is called off where the pod is still there, is not ending,
 and is wanted as it is or may not go any more; but not before `SEEN_S`, since what was told to go
-may not be seen ending yet. A node that is without an aws-node for a while is taken for one that
-has none: its restart is remembered for `AWAY_S`, and counts against every budget.
+may not be seen ending yet. A node that is without an aws-node for a while is not told of any more,
+and may be gone: its restart is remembered for `AWAY_S`. Whatever the cause, a node on which the
+DaemonSet lacks an aws-node counts against every budget.
 """
 
 from __future__ import annotations
@@ -51,12 +52,14 @@ JUST_MADE_S: Final = 60.0
 class Budget:
     """What may be restarted: at once, `limits` of nodes; and in a minute, as many EC2 calls.
 
-    Nodes of groups `in_need` go first, whatever that repays. `only_undo` leaves out all but those
-    whose targets did harm, and so does `only`, if it names any, but for those named.
+    On `lacking` nodes that are not told of there should be an aws-node, and is none. Nodes of
+    groups `in_need` go first, whatever that repays. `only_undo` leaves out all but those whose
+    targets did harm, and so does `only`, if it names any, but for those named.
     """
 
     limits: Restarts
     calls_per_minute: float
+    lacking: int = 0
     in_need: Collection[str] = ()
     only_undo: bool = False
     only: Collection[str] = ()
@@ -119,8 +122,7 @@ def begun(
     """Node -> restart, for those that begin now. `table` has no restarts that are over."""
     there = {name: members[name] for name in table.restarts.keys() & members.keys()}
     busy = [member for name, member in there.items() if under_way(table.restarts[name], member)]
-    away = len(table.restarts) - len(there)
-    room = _Room(members.values(), busy, budget, now_s, away=away)
+    room = _Room(members.values(), busy, budget, now_s)
     began: dict[str, Restart] = {}
     for member in _in_order(table, members.values(), budget):
         before = table.restarts.get(member.name)
@@ -196,20 +198,14 @@ class _Room:
     """What the budgets leave, as restarts are taken out of it."""
 
     def __init__(
-        self,
-        members: Collection[Member],
-        busy: Iterable[Member],
-        budget: Budget,
-        now_s: float,
-        *,
-        away: int,
+        self, members: Collection[Member], busy: Iterable[Member], budget: Budget, now_s: float
     ) -> None:
         self._limits = budget.limits
-        self._away = away
+        self._lacking = budget.lacking
         self._size: Counter[tuple[str, str]] = Counter()
         self._busy: Counter[tuple[str, str]] = Counter()
         self._calls = budget.calls_per_minute
-        self._first = not away
+        self._first = not self._lacking
         self._down = {one.name for one in members if not one.settled}
         names = {one.name for one in busy}
         for one in members:
@@ -225,7 +221,7 @@ class _Room:
         """Whether there is room for one more, which it then takes."""
         if member.name in self._down:
             return True  # no more are down than are anyway
-        if any(self._busy[place] + self._away >= self._most(place) for place in _places(member)):
+        if any(self._busy[place] + self._lacking >= self._most(place) for place in _places(member)):
             return False
         # A budget below the calls of one restart lets one through at a time.
         if member.calls > self._calls and not self._first:

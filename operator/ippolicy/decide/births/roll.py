@@ -24,7 +24,7 @@ from ippolicy.decide import gates
 from ippolicy.decide.births import restarts, trials
 from ippolicy.decide.births.cohorts import Cohort, harm
 from ippolicy.decide.births.loans import lent
-from ippolicy.decide.births.members import Member, Members
+from ippolicy.decide.births.members import Member, Members, lacking
 from ippolicy.decide.births.table import (
     Grounds,
     GroupTargets,
@@ -316,6 +316,7 @@ class _Roll:
         budget = restarts.Budget(
             self._change.restarts,
             max(0.0, objective.ec2_calls_per_minute_limit - usual),
+            lacking(self._snapshot, members.values()),
             in_need={one.group for one in self._asked.decision.groups if self._in_need(one)},
             only_undo=not self._goes,
             only=vain,
