@@ -359,13 +359,15 @@ def test_a_canary_that_is_without_an_aws_node_for_long_is_waited_for() -> None:
 
 
 def test_nodes_that_are_without_an_aws_node_for_long_stay_counted() -> None:
-    made = fleet(40, grace_s=120.0, change={"restarts": {"atOnce": "10%"}})
-    made.until(lambda: in_stage(made, Stage.PROMOTED) and len(made.down("web")) == 4)
+    made = fleet(40, change={"restarts": {"atOnce": "10%"}})
+    made.until(lambda: in_stage(made, Stage.SHARE))
+    made.grace_s = 3_600.0
+    made.until(lambda: len(made.down("web")) == 4)
     made.left_out = True
-    for _ in range(6):
+    for _ in range(200):
         made.step()
         assert not made.went
-    made.left_out = False
+    made.left_out, made.grace_s = False, 0.0
     made.until(lambda: made.running("web")[TEMPLATE] == 0)
 
 

@@ -5,7 +5,7 @@ what making its aws-node anew would repay.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from ippolicy.decide.births.gains import gain_address_s, remaining_life_s
@@ -154,13 +154,13 @@ class Members:
         return steady_state(shape, settings, min(pool.assigned, shape.max_pods))
 
 
-def lacking(snapshot: Snapshot, members: Iterable[Member]) -> int:
-    """The nodes on which the DaemonSet lacks an aws-node, beside `members`: those that have been
-    without one for a while are not in the snapshot."""
+def lacking(snapshot: Snapshot) -> int:
+    """How many nodes that the snapshot does not tell of, as they have been without an aws-node for
+    a while, are to have one by the DaemonSet's own count."""
     if (daemon_set := snapshot.daemon_set) is None:
         return 0
-    told = len(snapshot.agents) + sum(not one.uid for one in members)
-    return max(0, daemon_set.rollout.desired - told)
+    told = snapshot.agents.keys() | {node.name for node in snapshot.nodes}
+    return max(0, daemon_set.rollout.desired - len(told))
 
 
 def _away(node: NodeFacts) -> str:

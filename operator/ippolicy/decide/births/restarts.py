@@ -20,8 +20,8 @@ over once its successor is ready and was read. So whoever goes on after a crash 
 deleted yet, and never a successor. It is called off where the pod is still there, is not ending,
 and is wanted as it is or may not go any more; but not before `SEEN_S`, since what was told to go
 may not be seen ending yet. A node that is without an aws-node for a while is not told of any more,
-and may be gone: its restart is remembered for `AWAY_S`. Whatever the cause, a node on which the
-DaemonSet lacks an aws-node counts against every budget.
+and may be gone: its restart is remembered for `AWAY_S`, and for longer while the DaemonSet lacks an
+aws-node somewhere. For as many as it lacks it counts against every budget.
 """
 
 from __future__ import annotations
@@ -52,25 +52,33 @@ JUST_MADE_S: Final = 60.0
 class Budget:
     """What may be restarted: at once, `limits` of nodes; and in a minute, as many EC2 calls.
 
-    On `lacking` nodes that are not told of there should be an aws-node, and is none. Nodes of
-    groups `in_need` go first, whatever that repays. `only_undo` leaves out all but those whose
-    targets did harm, and so does `only`, if it names any, but for those named.
+    So many are `away`: made anew, and not told of since. Nodes of groups `in_need` go first,
+    whatever that repays. `only_undo` leaves out all but those whose targets did harm, and so does
+    `only`, if it names any, but for those named.
     """
 
     limits: Restarts
     calls_per_minute: float
-    lacking: int = 0
+    away: int = 0
     in_need: Collection[str] = ()
     only_undo: bool = False
     only: Collection[str] = ()
 
 
-def standing(table: PolicyTable, members: Mapping[str, Member], now_s: float) -> dict[str, Restart]:
-    """The restarts of `table` that are still of interest; those that are over are left out."""
+def standing(
+    table: PolicyTable, members: Mapping[str, Member], now_s: float, *, lacking: int = 0
+) -> dict[str, Restart]:
+    """The restarts of `table` that are still of interest; those that are over are left out. On
+    `lacking` nodes that are not told of the DaemonSet lacks an aws-node."""
+    away_s = 2 * LONGEST_S if lacking else AWAY_S
     return {
         name: one
         for name, one in table.restarts.items()
-        if _stands(one, members.get(name), table, now_s)
+        if (
+            _stands(one, member, table, now_s)
+            if (member := members.get(name)) is not None
+            else now_s < one.at_s + away_s
+        )
     }
 
 
@@ -166,9 +174,7 @@ def _in_order(table: PolicyTable, members: Iterable[Member], budget: Budget) -> 
     return [one for *_, one in sorted(ranked, key=lambda row: row[:3])]
 
 
-def _stands(one: Restart, member: Member | None, table: PolicyTable, now_s: float) -> bool:
-    if member is None:
-        return now_s < one.at_s + AWAY_S
+def _stands(one: Restart, member: Member, table: PolicyTable, now_s: float) -> bool:
     if under_way(one, member):
         goes = member.uid != one.uid or member.ending or now_s < one.at_s + SEEN_S
         return goes or (member.wanted_digest == one.digest and _may_go(table, member))
@@ -201,11 +207,11 @@ class _Room:
         self, members: Collection[Member], busy: Iterable[Member], budget: Budget, now_s: float
     ) -> None:
         self._limits = budget.limits
-        self._lacking = budget.lacking
+        self._away = budget.away
         self._size: Counter[tuple[str, str]] = Counter()
         self._busy: Counter[tuple[str, str]] = Counter()
         self._calls = budget.calls_per_minute
-        self._first = not self._lacking
+        self._first = not self._away
         self._down = {one.name for one in members if not one.settled}
         names = {one.name for one in busy}
         for one in members:
@@ -221,7 +227,7 @@ class _Room:
         """Whether there is room for one more, which it then takes."""
         if member.name in self._down:
             return True  # no more are down than are anyway
-        if any(self._busy[place] + self._lacking >= self._most(place) for place in _places(member)):
+        if any(self._busy[place] + self._away >= self._most(place) for place in _places(member)):
             return False
         # A budget below the calls of one restart lets one through at a time.
         if member.calls > self._calls and not self._first:

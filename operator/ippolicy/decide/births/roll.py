@@ -127,6 +127,7 @@ class _Roll:
             self._settings,
             min_saving=self._change.min_saving.fraction,
         )
+        self._lacking = lacking(self._snapshot)
         self._nodes = {node.name for node in self._snapshot.nodes}
         self._news: list[News] = []
         self._stops: dict[str, Stop] = {}
@@ -145,7 +146,8 @@ class _Roll:
         if _born_alike(table) != _born_alike(asked.table):
             table = replace(table, since_s=self._now_s)
         members = self._gaining(table)
-        table = replace(table, restarts=restarts.standing(table, members, self._now_s))
+        stand = restarts.standing(table, members, self._now_s, lacking=self._lacking)
+        table = replace(table, restarts=stand)
         held = self._no_restarts(table, members)
         vain = restarts.unanswered(table, members)
         if not held:
@@ -316,7 +318,7 @@ class _Roll:
         budget = restarts.Budget(
             self._change.restarts,
             max(0.0, objective.ec2_calls_per_minute_limit - usual),
-            lacking(self._snapshot, members.values()),
+            min(len(table.restarts.keys() - members.keys()), self._lacking),
             in_need={one.group for one in self._asked.decision.groups if self._in_need(one)},
             only_undo=not self._goes,
             only=vain,
