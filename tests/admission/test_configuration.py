@@ -15,6 +15,7 @@ from ippolicy.admission.configuration import (
 
 SERVICE = Service("cni", "ippolicy-webhook")
 FIRST, AGAIN = "aws-node.ippolicy.dev", "aws-node-again.ippolicy.dev"
+PATHS = {FIRST: "/mutate", AGAIN: "/mutate/again"}
 
 
 def test_it_asks_about_new_aws_node_pods_of_the_daemon_sets_namespaces_alone() -> None:
@@ -40,16 +41,17 @@ def test_a_missing_webhook_holds_up_no_node() -> None:
 def test_it_asks_twice_since_a_question_may_be_lost() -> None:
     webhooks = configuration("x", SERVICE, ["cni"])["webhooks"]
     paths = {each["name"]: each["clientConfig"]["service"]["path"] for each in webhooks}
-    assert paths == {FIRST: "/mutate", AGAIN: "/mutate/again"}
+    assert paths == PATHS
 
 
 def test_it_names_the_service_and_trusts_the_bundle() -> None:
     made = configuration("x", SERVICE, ["cni"], ca_bundle=b"PEM")
     for webhook in made["webhooks"]:
-        service = webhook["clientConfig"]["service"]
-        del service["path"]
-        assert service == {"namespace": "cni", "name": "ippolicy-webhook", "port": 443}
-        assert webhook["clientConfig"]["caBundle"] == base64.b64encode(b"PEM").decode()
+        service = {"namespace": "cni", "name": "ippolicy-webhook", "port": 443}
+        assert webhook["clientConfig"] == {
+            "service": {**service, "path": PATHS[webhook["name"]]},
+            "caBundle": base64.b64encode(b"PEM").decode(),
+        }
     assert published_bundle(made) == b"PEM"
     assert SERVICE.host == "ippolicy-webhook.cni.svc"
 

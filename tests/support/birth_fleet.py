@@ -152,8 +152,7 @@ class Fleet:
 
     def down(self, group: str) -> list[str]:
         """The nodes of a group whose aws-node ends, or was made just now."""
-        pods = {name: self.pods[name] for name in self.of(group)}
-        return [n for n, p in pods.items() if p.ends_at_s is not None or p.made_at_s >= self.now_s]
+        return [name for name in self.of(group) if self._is_down(name)]
 
     def want(self, group: str, warm: int, minimum: int = 0, **changes: object) -> None:
         """These targets are recommended to a group from now on."""
@@ -225,7 +224,7 @@ class Fleet:
             self._seen = now
         there = {node.name for node in self._seen.nodes} & self.nodes.keys()
         if self.left_out:
-            there -= {n for group in ("web", "batch") for n in self.down(group)}
+            there = {name for name in there if not self._is_down(name)}
         agents = {n: agent for n, agent in self._seen.agents.items() if n in there}
         return replace(now, agents=agents, nodes=tuple(n for n in now.nodes if n.name in there))
 
@@ -273,6 +272,10 @@ class Fleet:
         self.pods[name] = pod
         self.births[name, pod.digest] += 1
         self.ran.setdefault(pod.digest, set()).add(name)
+
+    def _is_down(self, name: str) -> bool:
+        pod = self.pods[name]
+        return pod.ends_at_s is not None or pod.made_at_s >= self.now_s
 
     def _is_there(self, name: str, uid: str) -> bool:
         pod = self.pods.get(name)

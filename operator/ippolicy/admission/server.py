@@ -106,20 +106,13 @@ class WebhookServer:
     async def _mutate(self, request: web.Request) -> web.Response:
         given = await self._answer(request)
         self._counts[given.verdict] += 1
-        return self._response(given)
+        return _response(given)
 
     async def _mutate_again(self, request: web.Request) -> web.Response:
         """Counted is a pod that would have been missed; of all others the first answer tells."""
         given = await self._answer(request)
         self._counts[Verdict.MUTATED_AGAIN] += given.verdict is Verdict.MUTATED
-        return self._response(given)
-
-    def _response(self, given: Answer) -> web.Response:
-        if given.review is None:
-            too_large = given.verdict is Verdict.TOO_LARGE
-            code = HTTPStatus.REQUEST_ENTITY_TOO_LARGE if too_large else HTTPStatus.BAD_REQUEST
-            return web.Response(status=code, text=f"{given.verdict}\n")
-        return web.Response(body=given.encoded(), content_type="application/json")
+        return _response(given)
 
     async def _answer(self, request: web.Request) -> Answer:
         try:
@@ -156,6 +149,14 @@ class WebhookServer:
     def _place_of(self, ref: DaemonSetRef, node: str) -> NodePlace | None:
         places = self._places.get(ref)
         return places.get(node) if places is not None else None
+
+
+def _response(given: Answer) -> web.Response:
+    if given.review is None:
+        too_large = given.verdict is Verdict.TOO_LARGE
+        code = HTTPStatus.REQUEST_ENTITY_TOO_LARGE if too_large else HTTPStatus.BAD_REQUEST
+        return web.Response(status=code, text=f"{given.verdict}\n")
+    return web.Response(body=given.encoded(), content_type="application/json")
 
 
 def show(context: ssl.SSLContext, identity: Identity) -> None:

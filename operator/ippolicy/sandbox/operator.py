@@ -74,7 +74,7 @@ class OperatorProcess:
     @property
     def ended(self) -> bool:
         """Whether it was started and has ended of itself."""
-        return self._child is not None and self._child.poll() is not None
+        return self._child is not None and not self.running
 
     def send(self, number: signal.Signals) -> None:
         """Send it a signal. Raises SandboxError if it does not run."""

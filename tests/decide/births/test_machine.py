@@ -36,8 +36,7 @@ class Rollouts(RuleBasedStateMachine):
 
     @rule(times=st.integers(1, 12))
     def time_passes(self, times: int) -> None:
-        for _ in range(times):
-            self._step()
+        self._steps(times)
 
     @rule(deleted=st.integers(0, 2))
     def the_operator_dies(self, deleted: int) -> None:
@@ -79,15 +78,13 @@ class Rollouts(RuleBasedStateMachine):
     @rule(steps=st.integers(1, 3))
     def the_watch_of_pods_stalls(self, steps: int) -> None:
         self.fleet.stalls = True
-        for _ in range(steps):
-            self._step()
+        self._steps(steps)
         self.fleet.stalls = False
 
     @rule(steps=st.integers(1, 4))
     def nodes_without_an_aws_node_are_left_out(self, steps: int) -> None:
         self.fleet.left_out = True
-        for _ in range(steps):
-            self._step()
+        self._steps(steps)
         self.fleet.left_out = False
 
     @rule(held=st.booleans())
@@ -114,6 +111,10 @@ class Rollouts(RuleBasedStateMachine):
     @property
     def _table(self) -> PolicyTable:
         return self.fleet.table
+
+    def _steps(self, times: int) -> None:
+        for _ in range(times):
+            self._step()
 
     def _step(self, dies_before_deleting: int | None = None) -> None:
         before = {name: replace(pod) for name, pod in self.fleet.pods.items()}

@@ -18,10 +18,10 @@ got others all the same (a webhook that was away), before a wait that doubles. W
 Each restart is written down before it is asked for, with the uid of the pod that is to go, and is
 over once its successor is ready and was read. So whoever goes on after a crash deletes what was not
 deleted yet, and never a successor. It is called off where the pod is still there, is not ending,
-and is wanted as it is or may not go any more; but not before `SEEN_S`, since what was told to go
-may not be seen ending yet. A node that is without an aws-node for a while is not told of any more,
-and may be gone: its restart is remembered for `AWAY_S`, and for longer while the DaemonSet lacks an
-aws-node somewhere. For as many as it lacks it counts against every budget.
+and its node is to have other targets by now or may not go any more; but not before `SEEN_S`, since
+what was told to go may not be seen ending yet. A node that is without an aws-node for a while is
+not told of any more, and may be gone: its restart is remembered for `AWAY_S`, and for longer while
+the DaemonSet lacks an aws-node somewhere. Of those, as many as it lacks count against every budget.
 """
 
 from __future__ import annotations
@@ -128,8 +128,11 @@ def begun(
     now_s: float,
 ) -> dict[str, Restart]:
     """Node -> restart, for those that begin now. `table` has no restarts that are over."""
-    there = {name: members[name] for name in table.restarts.keys() & members.keys()}
-    busy = [member for name, member in there.items() if under_way(table.restarts[name], member)]
+    busy = [
+        member
+        for name, one in table.restarts.items()
+        if (member := members.get(name)) is not None and under_way(one, member)
+    ]
     room = _Room(members.values(), busy, budget, now_s)
     began: dict[str, Restart] = {}
     for member in _in_order(table, members.values(), budget):

@@ -14,7 +14,7 @@ and from the decision of now. So whoever looks next goes on where the cluster is
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
@@ -204,7 +204,7 @@ class _Roll:
             self._now_s,
             within_s=self._within_s,
             missed=[m.name for m in members if self._missed(table, m)],
-            away=table.restarts.keys() - self._nodes,
+            away=self._away(table),
         )
         if after is None:
             self._tell(Step.PROVEN, group, trial.targets, "it did no harm", own)
@@ -318,13 +318,17 @@ class _Roll:
         budget = restarts.Budget(
             self._change.restarts,
             max(0.0, objective.ec2_calls_per_minute_limit - usual),
-            min(len(table.restarts.keys() - members.keys()), self._lacking),
+            min(len(self._away(table)), self._lacking),
             in_need={one.group for one in self._asked.decision.groups if self._in_need(one)},
             only_undo=not self._goes,
             only=vain,
         )
         began = restarts.begun(table, members, budget, self._now_s)
         return replace(table, restarts={**table.restarts, **began})
+
+    def _away(self, table: PolicyTable) -> Collection[str]:
+        """The nodes whose aws-node is made anew, and that the snapshot does not tell of."""
+        return table.restarts.keys() - self._nodes
 
     def _in_need(self, advice: GroupAdvice) -> bool:
         """Whether nodes are restarted for more addresses, though that repays nothing: demand must
